@@ -1,1 +1,3 @@
-//! placeholder
+//! Weir is an MQTT broker with hard limits built in.
+
+pub mod wire;
