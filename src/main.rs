@@ -1,3 +1,219 @@
-//! The command line.
+//! The command line: runs the broker (the default), checks a configuration, makes tokens. All that it does is in the library;
+//! here are the words for it, the log, and the signals.
 
-fn main() {}
+mod clock_from_stdin;
+mod token;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+use weir::config::{self, Warning};
+use weir::{Broker, Clock, Config};
+
+/// What a wrong configuration, or a port in use, ends with.
+const UNUSABLE: u8 = 2;
+/// Warnings that are shown one by one; of the rest only their number.
+const SHOWN_WARNINGS: usize = 12;
+
+/// An MQTT broker with hard limits built in.
+///
+/// Weir reads plans and profiles from broker.yaml, and holds the devices of each profile to its plan: so many connects,
+/// publishes and deliveries a minute, never one more. Who is over a limit is told what was exceeded and how many seconds
+/// to wait. It speaks MQTT 3.1, 3.1.1 and 5.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:\n  \
+        weir                                   run with the broker.yaml of this directory\n  \
+        weir run --config /etc/weir.yaml       run with another\n  \
+        weir check                             what is wrong with it, or the limits that result\n  \
+        weir token new                         a token for a device, and what to write into broker.yaml\n\n\
+        Signals:\n  \
+        SIGHUP           read the configuration again; one that is broken changes nothing\n  \
+        SIGTERM, SIGINT  say goodbye to the clients and end\n\n\
+        Exit codes:\n  \
+        0  all went well\n  \
+        2  the configuration is unusable, or an address to listen on is; nothing was started"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the broker: what `weir` alone does too
+    Run,
+    /// Check the configuration: every error with its place, or the resulting limits as tables
+    Check,
+    /// Make tokens for devices
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Print a new random token, and its SHA-256 for broker.yaml
+    New,
+}
+
+#[derive(Args)]
+struct Options {
+    /// The configuration
+    #[arg(long, short, global = true, value_name = "FILE", default_value = "broker.yaml", env = "WEIR_CONFIG")]
+    config: PathBuf,
+    /// How log lines look; they go to standard error
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", env = "WEIR_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// The least important lines that are logged: error, warn, info, debug, trace or off
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "WEIR_LOG_LEVEL")]
+    log_level: LevelFilter,
+    /// For tests and rehearsals: the clock stands still, and each line of standard input moves it, to a time such as
+    /// 2026-11-21T12:45:09Z or on by a time such as +51s
+    #[arg(long, global = true, hide = true, value_name = "TIME")]
+    clock: Option<clock_from_stdin::Start>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// For programs: one object a line
+    Json,
+}
+
+fn main() -> ExitCode {
+    let Cli { command, options } = Cli::parse();
+    match command {
+        None | Some(Command::Run) => run(&options),
+        Some(Command::Check) => check(&options.config),
+        Some(Command::Token(TokenCommand::New)) => token::new(),
+    }
+}
+
+/// Shows what is wrong with the configuration, or what it comes to.
+fn check(path: &Path) -> ExitCode {
+    match Config::load(path) {
+        Ok(config) => {
+            for warning in &config.warnings {
+                eprintln!("{warning}");
+            }
+            println!("{}", config::table(&config).trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprint!("{error}");
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}
+
+fn run(options: &Options) -> ExitCode {
+    let config = match Config::load(&options.config) {
+        Ok(config) => config,
+        Err(error) => {
+            eprint!("{error}");
+            return ExitCode::from(UNUSABLE);
+        }
+    };
+    start_log(options);
+    // A connection is a file descriptor: take as many as we may have.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the number of open files cannot be raised: fewer clients can connect");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the threads of the broker cannot be started");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(serve(options, config));
+    // A password check may still run; nobody waits for it.
+    runtime.shutdown_background();
+    code
+}
+
+/// Runs the broker until it is told to end.
+async fn serve(options: &Options, config: Config) -> ExitCode {
+    warn(&config.warnings);
+    let clock = match options.clock {
+        Some(start) => clock_from_stdin::spawn(start),
+        None => Clock::system(),
+    };
+    let signals = (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        tracing::error!("signals cannot be caught");
+        return ExitCode::FAILURE;
+    };
+    let protocols: Vec<_> = config.listeners.iter().map(|listener| listener.protocol).collect();
+    let (profiles, plans) = (config.profiles.len(), config.plans.len());
+    let broker = match Broker::builder(config).clock(clock).start().await {
+        Ok(broker) => broker,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(UNUSABLE);
+        }
+    };
+    for (address, protocol) in broker.addresses().iter().zip(protocols) {
+        tracing::info!("listening on {address} ({protocol})");
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %options.config.display(), profiles, plans, "weir is up");
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => reload(&broker, &options.config),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    tracing::info!("shutting down");
+    broker.shutdown().await;
+    tracing::info!("goodbye");
+    ExitCode::SUCCESS
+}
+
+/// Reads the configuration again. One that is broken changes nothing.
+fn reload(broker: &Broker, path: &Path) {
+    match Config::load(path) {
+        Ok(config) => {
+            warn(&config.warnings);
+            let listeners_differ = broker.reload(config);
+            tracing::info!(config = %path.display(), "configuration reloaded");
+            if listeners_differ {
+                tracing::warn!("the listeners have changed: that needs a restart");
+            }
+        }
+        Err(error) => {
+            // Problem by problem: the whole error shows lines of the file, and those may hold tokens.
+            for problem in &error.problems {
+                tracing::error!("{problem}");
+            }
+            tracing::error!(config = %path.display(), "configuration not reloaded: what was in force stays in force");
+        }
+    }
+}
+
+fn warn(warnings: &[Warning]) {
+    for warning in warnings.iter().take(SHOWN_WARNINGS) {
+        tracing::warn!("{}: {}", warning.place, warning.message);
+    }
+    if let more @ 1.. = warnings.len().saturating_sub(SHOWN_WARNINGS) {
+        tracing::warn!("and {more} more warnings: `weir check` shows them all");
+    }
+}
+
+fn start_log(options: &Options) {
+    let log = tracing_subscriber::fmt().with_max_level(options.log_level).with_writer(std::io::stderr);
+    match options.log_format {
+        LogFormat::Text => {
+            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            log.with_target(false).with_ansi(colours).init();
+        }
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}

@@ -1,0 +1,64 @@
+//! Who may try to connect: bounds on connections as a whole and by address, asked before any credential is looked at. It keeps
+//! a small count for each address that connected or failed in the current window, and forgets them all with the window.
+
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use crate::limits::{Rate, UnixMillis};
+
+#[derive(Debug, Default)]
+pub(crate) struct Admission {
+    connects: Mutex<ByAddress>,
+    failures: Mutex<ByAddress>,
+}
+
+#[derive(Debug, Default)]
+struct ByAddress {
+    window: u64,
+    counts: HashMap<IpAddr, u64>,
+}
+
+/// Addresses that are counted in one window; past that, those not seen yet share one count.
+const MAX_ADDRESSES: usize = 100_000;
+
+impl ByAddress {
+    fn roll(&mut self, rate: &Rate, now: UnixMillis) {
+        let window = rate.window.index(now).max(self.window);
+        if window != self.window {
+            *self = ByAddress { window, counts: HashMap::new() };
+        }
+    }
+
+    fn add(&mut self, address: IpAddr) -> u64 {
+        let full = self.counts.len() >= MAX_ADDRESSES && !self.counts.contains_key(&address);
+        let address = if full { IpAddr::from([0, 0, 0, 0]) } else { address };
+        let count = self.counts.entry(address).or_insert(0);
+        *count = count.saturating_add(1);
+        *count
+    }
+}
+
+impl Admission {
+    /// Counts a connection from this address; tells whether it is within the rate.
+    pub(crate) fn connect(&self, address: IpAddr, rate: &Rate, now: UnixMillis) -> bool {
+        let mut connects = self.connects.lock();
+        connects.roll(rate, now);
+        connects.add(address) <= rate.count
+    }
+
+    /// Whether this address has failed less often than the rate allows.
+    pub(crate) fn may_try(&self, address: IpAddr, rate: &Rate, now: UnixMillis) -> bool {
+        let mut failures = self.failures.lock();
+        failures.roll(rate, now);
+        failures.counts.get(&address).is_none_or(|count| *count < rate.count)
+    }
+
+    /// Counts a CONNECT with bad credentials from this address.
+    pub(crate) fn failed(&self, address: IpAddr, rate: &Rate, now: UnixMillis) {
+        let mut failures = self.failures.lock();
+        failures.roll(rate, now);
+        failures.add(address);
+    }
+}

@@ -1,0 +1,177 @@
+//! The broker as a program sees it: built from a configuration, started on its listeners, reloaded and shut down. It owns the
+//! listeners and the tasks; what connections share is in the hub.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::config::{Config, Place};
+use crate::edge;
+use crate::hooks::Hook;
+use crate::hub::Hub;
+use crate::janitor::Janitor;
+use crate::limits::Reading;
+use crate::net::{BoundAddress, Listener};
+use crate::router::Signal;
+use crate::stats::Figures;
+
+/// How long connections may take to say goodbye when the broker shuts down.
+const GOODBYE: Duration = Duration::from_secs(8);
+/// How long a listener rests after the system would not accept (out of file descriptors, say).
+const REST: Duration = Duration::from_millis(50);
+
+/// A broker that is being put together.
+pub struct Builder {
+    config: Config,
+    clock: Clock,
+    hooks: Vec<Arc<dyn Hook>>,
+}
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener could not be bound.
+    #[error("{place}: error: cannot listen on {address}: {source}{}", hint(.source))]
+    Listen {
+        /// Where the configuration names it.
+        place: Place,
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another port",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: choose a higher one",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: 0.0.0.0 stands for all it has",
+        _ => "",
+    }
+}
+
+impl Builder {
+    /// Adds a hook; hooks are asked in the order in which they were added, after the limits.
+    pub fn hook(mut self, hook: impl Hook) -> Self {
+        self.hooks.push(Arc::new(hook));
+        self
+    }
+
+    /// Uses another clock than the system's: tests choose the minute with it.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Binds every listener and begins to serve. Must be called within a Tokio runtime with I/O and time enabled.
+    ///
+    /// # Errors
+    /// A listener that cannot be bound; then nothing was started.
+    pub async fn start(self) -> Result<Broker, StartError> {
+        let mut listeners = Vec::new();
+        for wanted in &self.config.listeners {
+            let error = |source| StartError::Listen {
+                place: wanted.place.clone(),
+                address: wanted.address.to_string(),
+                source,
+            };
+            let listener = Listener::bind(&wanted.address).map_err(error)?;
+            let address = listener.address().map_err(error)?;
+            listeners.push((listener, address));
+        }
+        let hub = Hub::new(self.config, self.clock, self.hooks);
+        let addresses = listeners.iter().map(|(_, address)| address.clone()).collect();
+        let mut tasks = JoinSet::new();
+        for (listener, _) in listeners {
+            tasks.spawn(accept(Arc::clone(&hub), listener));
+        }
+        tasks.spawn(Janitor::run(Arc::clone(&hub)));
+        Ok(Broker { hub, addresses, tasks })
+    }
+}
+
+/// A broker that serves. Dropping it stops its listeners at once; [`Broker::shutdown`] says goodbye first.
+pub struct Broker {
+    hub: Arc<Hub>,
+    addresses: Vec<BoundAddress>,
+    tasks: JoinSet<()>,
+}
+
+impl Broker {
+    /// Begins to put together a broker with this configuration.
+    pub fn builder(config: Config) -> Builder {
+        Builder { config, clock: Clock::system(), hooks: Vec::new() }
+    }
+
+    /// Where it listens, in the order of the configuration.
+    pub fn addresses(&self) -> &[BoundAddress] {
+        &self.addresses
+    }
+
+    /// Puts another configuration in force while clients are connected: plans, profiles, devices and rules at once, with the
+    /// counts of the current windows kept. Listeners stay as they are; tells whether they differ.
+    pub fn reload(&self, config: Config) -> bool {
+        let addresses = |config: &Config| config.listeners.iter().map(|l| l.address.clone()).collect::<Vec<_>>();
+        let differ = addresses(&config) != addresses(&self.hub.config.load());
+        self.hub.reload(config);
+        differ
+    }
+
+    /// What a profile has used in the current windows; nothing if there is no such profile.
+    pub fn readings(&self, profile: &str) -> Option<Vec<Reading>> {
+        let account = self.hub.account(profile)?;
+        Some(account.meters().readings(self.hub.clock.now().wall))
+    }
+
+    /// What a device with rates of its own has used; nothing if the profile or the device's rates are not there.
+    pub fn device_readings(&self, profile: &str, device: &str) -> Option<Vec<Reading>> {
+        let readings = self.hub.account(profile)?.device_readings(device, self.hub.clock.now().wall);
+        (!readings.is_empty()).then_some(readings)
+    }
+
+    /// The broker's own figures: connections, messages, and what was dropped and why.
+    pub fn figures(&self) -> Figures {
+        self.hub.stats.snapshot()
+    }
+
+    /// Stops accepting, tells every client (DISCONNECT 0x8B in MQTT 5), lets what is written be written, and ends within ten
+    /// seconds.
+    pub async fn shutdown(mut self) {
+        self.tasks.shutdown().await;
+        self.hub.shutdown.send_replace(true);
+        let goodbye = async {
+            loop {
+                for account in self.hub.accounts() {
+                    account.registry().connected().iter().for_each(|mailbox| mailbox.signal(Signal::Shutdown));
+                }
+                if self.hub.stats.connections.get() == 0 {
+                    return;
+                }
+                // Connections end by themselves; those in their handshake only now become known to the registry.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(GOODBYE, goodbye).await.is_err() {
+            tracing::warn!(connections = self.hub.stats.connections.get(), "not every client took its goodbye in time");
+        }
+    }
+}
+
+/// Accepts connections for as long as the broker runs.
+async fn accept(hub: Arc<Hub>, listener: Listener) {
+    loop {
+        match listener.accept().await {
+            Ok(stream) => {
+                tokio::spawn(edge::serve(Arc::clone(&hub), stream));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What time it is. Everything below the edge is given `now`; the edge and the broker ask this clock, once for each batch of
+//! packets. A manual clock stands still until it is moved, so that a test can be in any second of any minute it likes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+
+use crate::limits::UnixMillis;
+
+/// A moment on both clocks that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The wall clock (UTC): decides windows. It may jump.
+    pub wall: UnixMillis,
+    /// Milliseconds since the clock was made; never goes backwards: decides keep-alive and expiry.
+    pub mono: u64,
+}
+
+/// The source of [`Now`]: the system's, or one that is moved by hand.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The machine's own clocks.
+    System {
+        /// Where the monotonic milliseconds count from.
+        start: Instant,
+    },
+    /// A clock that stands still until it is moved.
+    Manual(Arc<ManualClock>),
+}
+
+impl Clock {
+    /// The machine's own clocks.
+    pub fn system() -> Self {
+        Clock::System { start: Instant::now() }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Now {
+        match self {
+            Clock::System { start } => {
+                let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Now { wall: UnixMillis(wall.as_millis() as u64), mono: start.elapsed().as_millis() as u64 }
+            }
+            Clock::Manual(manual) => *manual.now.borrow(),
+        }
+    }
+
+    /// Waits until the monotonic clock has reached `mono` milliseconds.
+    pub async fn sleep_until(&self, mono: u64) {
+        match self {
+            Clock::System { start } => {
+                // Rounded up: the clock's milliseconds are whole ones, and must have reached `mono` on waking.
+                let at = *start + Duration::from_millis(mono);
+                tokio::time::sleep_until(at.into()).await;
+            }
+            Clock::Manual(manual) => {
+                let mut moved = manual.now.subscribe();
+                // The sender lives in `manual`, which we hold: waiting cannot fail.
+                let _ = moved.wait_for(|now| now.mono >= mono).await;
+            }
+        }
+    }
+}
+
+/// A clock for tests and rehearsals, moved by hand.
+#[derive(Debug)]
+pub struct ManualClock {
+    now: watch::Sender<Now>,
+}
+
+impl ManualClock {
+    /// A clock that stands at this wall time.
+    pub fn at(wall: UnixMillis) -> Arc<Self> {
+        Arc::new(ManualClock { now: watch::Sender::new(Now { wall, mono: 0 }) })
+    }
+
+    /// Moves both clocks on.
+    pub fn advance(&self, by: Duration) {
+        let by = by.as_millis() as u64;
+        self.now.send_modify(|now| {
+            now.wall.0 += by;
+            now.mono += by;
+        });
+    }
+
+    /// Sets the wall clock. Forwards it takes the monotonic clock along; backwards it moves alone, as a corrected clock does.
+    pub fn set(&self, wall: UnixMillis) {
+        self.now.send_modify(|now| {
+            now.mono += wall.0.saturating_sub(now.wall.0);
+            now.wall = wall;
+        });
+    }
+}

@@ -1,0 +1,433 @@
+//! The loop of a connected client: read all there is, handle all of it, take all that waits for the client, write once. It
+//! sleeps until the socket, the mailbox or a moment wakes it. What packets mean is in `inbound`, what goes out in `outbound`.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use super::answer::{self, Addressee, Reasons};
+use super::end::{End, How, Step};
+use super::scratch::{self, Scratch};
+use crate::clock::Now;
+use crate::config::Config;
+use crate::hooks::Client;
+use crate::hub::Hub;
+use crate::identity::{Access, Identity, Names};
+use crate::limits::{Plan, UnixMillis};
+use crate::net::ByteStream;
+use crate::router::{Message, Publisher, Signal};
+use crate::session::{Link, Parked, PendingWill, Released, Session};
+use crate::wire::{ReasonCode, Version};
+
+/// What the handshake has settled.
+pub(super) struct Settings {
+    /// Of the configuration that `config` is.
+    pub(super) generation: u64,
+    pub(super) config: Arc<Config>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) identity: Identity,
+    pub(super) client: Arc<Client>,
+    /// This connection's number in the registry.
+    pub(super) owner: u64,
+    pub(super) session: Session,
+    pub(super) link: Link,
+    pub(super) access: Access,
+    /// The will and its delay in seconds.
+    pub(super) will: Option<(Message, u32)>,
+    /// Seconds; 0 for none.
+    pub(super) keep_alive: u16,
+    /// Seconds after the end of the connection; [`u32::MAX`] for ever.
+    pub(super) session_expiry: u32,
+    /// The largest packet the client may send.
+    pub(super) max_packet_size: u32,
+    pub(super) wants_reasons: bool,
+    /// The CONNACK, not yet sent.
+    pub(super) connack: Vec<u8>,
+    /// What the client has sent after its CONNECT.
+    pub(super) input: Vec<u8>,
+}
+
+pub(super) struct Connection {
+    pub(super) hub: Arc<Hub>,
+    stream: ByteStream,
+    pub(super) settings: Box<Settings>,
+    /// The beginning of a frame whose rest has not come, or frames that may not be handled yet.
+    input: Vec<u8>,
+    /// What the socket would not take yet.
+    unsent: Vec<u8>,
+    pub(super) publisher: Publisher,
+    /// Topics that the client has given aliases, by alias less one.
+    pub(super) aliases: Vec<Option<Arc<str>>>,
+    /// When the client was last heard, in monotonic milliseconds.
+    heard: u64,
+    /// Reading is paused until then (wall clock), under `publish: pause`.
+    pub(super) paused: Option<UnixMillis>,
+    /// Deliveries of QoS 1 and 2 wait until then (wall clock), under `receive: defer`.
+    pub(super) deferred: Option<UnixMillis>,
+    /// How often the client was denied in the window that ends then.
+    pub(super) denials: (UnixMillis, u32),
+    timer: Option<Timer>,
+}
+
+struct Timer {
+    /// Monotonic milliseconds.
+    at: u64,
+    sleep: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// While this much waits to be written to a client, nothing more is read from it.
+const UNSENT_HIGH: usize = 256 * 1024;
+/// Rounds of the loop before other connections are let in.
+const ROUNDS: usize = 8;
+/// Milliseconds that a connection that is being closed may take to accept its last bytes.
+const LINGER: u64 = 2_000;
+
+impl Connection {
+    pub(super) fn new(hub: Arc<Hub>, stream: ByteStream, mut settings: Settings) -> Self {
+        let heard = hub.clock.now().mono;
+        Connection {
+            input: std::mem::take(&mut settings.input),
+            unsent: std::mem::take(&mut settings.connack),
+            settings: Box::new(settings),
+            hub,
+            stream,
+            publisher: Publisher::default(),
+            aliases: Vec::new(),
+            heard,
+            paused: None,
+            deferred: None,
+            denials: (UnixMillis(0), 0),
+            timer: None,
+        }
+    }
+
+    /// Serves the client until it is gone, and leaves its session in order.
+    pub(super) async fn run(mut self) {
+        let mut first = true;
+        let end = poll_fn(|cx| {
+            let begin = std::mem::take(&mut first);
+            // A panic ends this connection alone. Its session ends with it: what state it is in nobody can say.
+            let polled =
+                std::panic::catch_unwind(AssertUnwindSafe(|| scratch::with(|scratch| self.poll(cx, scratch, begin))));
+            polled.unwrap_or_else(|_| {
+                self.hub.stats.panics.add(1);
+                self.settings.session_expiry = 0;
+                Poll::Ready(End::told(ReasonCode::UnspecifiedError, "the broker failed on this connection"))
+            })
+        })
+        .await;
+        self.close(end).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, begin: bool) -> Poll<Box<End>> {
+        match self.work(cx, scratch, begin) {
+            Ok(()) => Poll::Pending,
+            Err(end) => {
+                // What was handled before the end is answered.
+                self.unsent.append(&mut scratch.out);
+                Poll::Ready(end)
+            }
+        }
+    }
+
+    /// Works until there is nothing to do, and arranges to be woken.
+    fn work(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, begin: bool) -> Step<()> {
+        let mut handle_input = begin;
+        if begin {
+            let now = self.hub.clock.now();
+            let Settings { session, link, .. } = &mut *self.settings;
+            session.resend(link, now.mono, &mut scratch.out);
+        }
+        for _ in 0..ROUNDS {
+            let now = self.hub.clock.now();
+            self.look_around(now)?;
+            let mut progress = false;
+            if self.paused.is_some_and(|until| until <= now.wall) {
+                self.paused = None;
+                self.heard = now.mono;
+                handle_input = true;
+            }
+            if std::mem::take(&mut handle_input) && !self.input.is_empty() {
+                let input = std::mem::take(&mut self.input);
+                self.handle(input, now, scratch)?;
+                progress = true;
+            }
+            if self.paused.is_none() && self.unsent.len() < UNSENT_HIGH {
+                progress |= self.read(cx, now, scratch)?;
+            }
+            if self.unsent.is_empty() || begin {
+                progress |= self.deliver(now, scratch)?;
+            }
+            progress |= self.write(cx, scratch)?;
+            if progress {
+                continue;
+            }
+            self.check_keep_alive(now)?;
+            if self.poll_timer(cx, now) {
+                continue;
+            }
+            if self.settings.session.mailbox().arm(cx.waker(), self.unsent.is_empty()) {
+                return Ok(());
+            }
+        }
+        // Others want to work too; we are not done.
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Notices what has happened elsewhere: a signal, another configuration.
+    fn look_around(&mut self, now: Now) -> Step<()> {
+        if let Some(signal) = self.settings.session.mailbox().take_signal() {
+            return Err(match signal {
+                Signal::TakenOver => {
+                    End::told(ReasonCode::SessionTakenOver, "another connection has taken the client identifier")
+                }
+                Signal::Shutdown => End::told(ReasonCode::ServerShuttingDown, "the broker is shutting down"),
+                Signal::Administrative => End::told(ReasonCode::AdministrativeAction, "disconnected by the operator"),
+            });
+        }
+        if self.settings.generation != self.hub.generation() {
+            self.refresh(now)?;
+        }
+        Ok(())
+    }
+
+    /// Takes up a changed configuration.
+    fn refresh(&mut self, now: Now) -> Step<()> {
+        let settings = &mut *self.settings;
+        settings.generation = self.hub.generation();
+        settings.config = self.hub.config.load_full();
+        if !self.hub.still_holds(&settings.identity) {
+            return Err(End::told(ReasonCode::AdministrativeAction, "the device is not configured any more"));
+        }
+        let client = &settings.client;
+        let account = Arc::clone(&client.account);
+        settings.client =
+            Arc::new(Client { meters: account.device_meters(client.device.as_ref()), ..Client::clone(client) });
+        let names = Names {
+            device: settings.identity.device.as_deref().unwrap_or(""),
+            client_id: &settings.client.client_id,
+            profile: account.name(),
+        };
+        settings.access = Access::new(&settings.config.acl, names);
+        settings.plan = account.plan();
+        settings.session.mailbox().set_caps(account.queue_caps());
+        // A higher rate may let through now what was to wait.
+        self.deferred = None;
+        if self.paused.is_some() {
+            self.paused = Some(now.wall);
+        }
+        Ok(())
+    }
+
+    /// Reads once and handles what has come; tells whether anything has.
+    fn read(&mut self, cx: &mut Context<'_>, now: Now, scratch: &mut Scratch) -> Step<bool> {
+        let mut buffer = std::mem::take(&mut scratch.read);
+        let mut read = ReadBuf::new(&mut buffer);
+        let result = match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Err(error)) => Err(End::lost(ReasonCode::UnspecifiedError, error.to_string())),
+            Poll::Ready(Ok(())) if read.filled().is_empty() => {
+                Err(End::lost(ReasonCode::UnspecifiedError, "the connection was closed without a DISCONNECT"))
+            }
+            Poll::Ready(Ok(())) => {
+                self.heard = now.mono;
+                if self.input.is_empty() {
+                    self.process(read.filled(), now, &mut scratch.out).map(|handled| {
+                        self.input.extend_from_slice(&read.filled()[handled..]);
+                    })
+                } else {
+                    let mut input = std::mem::take(&mut self.input);
+                    input.extend_from_slice(read.filled());
+                    self.handle(input, now, scratch)
+                }
+                .map(|()| true)
+            }
+        };
+        scratch.read = buffer;
+        result
+    }
+
+    /// Handles the frames of the input, and keeps what is left of it.
+    fn handle(&mut self, mut input: Vec<u8>, now: Now, scratch: &mut Scratch) -> Step<()> {
+        let handled = self.process(&input, now, &mut scratch.out)?;
+        input.drain(..handled);
+        if !input.is_empty() {
+            self.input = input;
+        }
+        Ok(())
+    }
+
+    /// Writes what there is; tells whether the socket took any of it.
+    fn write(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Step<bool> {
+        let lost = |error: io::Error| End::lost(ReasonCode::UnspecifiedError, error.to_string());
+        if self.unsent.is_empty() {
+            if scratch.out.is_empty() {
+                return Ok(false);
+            }
+            let written = match Pin::new(&mut self.stream).poll_write(cx, &scratch.out) {
+                Poll::Ready(written) => written.map_err(lost)?,
+                Poll::Pending => 0,
+            };
+            self.unsent.extend_from_slice(&scratch.out[written..]);
+            scratch.out.clear();
+            return Ok(written > 0);
+        }
+        self.unsent.append(&mut scratch.out);
+        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, &self.unsent) else { return Ok(false) };
+        let written = written.map_err(lost)?;
+        if written == self.unsent.len() {
+            self.unsent = Vec::new();
+        } else {
+            self.unsent.drain(..written);
+        }
+        Ok(written > 0)
+    }
+
+    /// [MQTT-3.1.2-22]: silence for one and a half times the keep-alive counts as a lost network. While we do not read, the
+    /// client cannot be heard, and is not blamed.
+    fn check_keep_alive(&self, now: Now) -> Step<()> {
+        match self.keep_alive_ends() {
+            Some(ends) if now.mono >= ends => {
+                Err(End::told(ReasonCode::KeepAliveTimeout, "nothing was heard for 1.5 times the keep-alive"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn keep_alive_ends(&self) -> Option<u64> {
+        let keep_alive = self.settings.keep_alive;
+        (keep_alive > 0 && self.paused.is_none()).then(|| self.heard + u64::from(keep_alive) * 1500)
+    }
+
+    /// Sees to it that the next moment that matters wakes us; tells whether it is already there.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
+        let wall = |at: UnixMillis| now.mono + at.0.saturating_sub(now.wall.0);
+        let moments =
+            [self.keep_alive_ends(), self.paused.map(wall), self.deferred.filter(|at| *at > now.wall).map(wall)];
+        let Some(next) = moments.into_iter().flatten().min() else {
+            self.timer = None;
+            return false;
+        };
+        // A timer that rings too early is wound again then: so a busy client does not wind it with every packet.
+        let timer = match &mut self.timer {
+            Some(timer) if timer.at <= next => timer,
+            slot => {
+                let clock = self.hub.clock.clone();
+                let sleep = Box::pin(async move { clock.sleep_until(next).await });
+                slot.insert(Timer { at: next, sleep })
+            }
+        };
+        let rang = timer.sleep.as_mut().poll(cx).is_ready();
+        if rang {
+            self.timer = None;
+        }
+        rang
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.settings.link.version()
+    }
+
+    pub(super) fn addressee(&self) -> Addressee {
+        Addressee { max_packet_size: self.settings.link.max_packet_size(), wants_reasons: self.settings.wants_reasons }
+    }
+
+    /// Carries out the end: first the session, which another connection may wait for, then the last bytes.
+    async fn close(mut self, end: Box<End>) {
+        let client = Arc::clone(&self.settings.client);
+        tracing::info!(
+            profile = client.profile(),
+            device = client.device().unwrap_or("-"),
+            client = client.client_id(),
+            reason = %end.reason,
+            why = %end.text,
+            "disconnected"
+        );
+        if end.how == How::Told && self.version() == Version::V5 {
+            let reasons = Reasons { text: &end.text, denial: end.denial.as_deref() };
+            answer::disconnect(&mut self.unsent, self.settings.link.max_packet_size(), end.reason, &reasons);
+        }
+        let now = self.hub.clock.now();
+        self.hub.hooks.disconnect(&client, end.reason, now);
+        let Connection { hub, mut stream, settings, unsent, .. } = self;
+        leave(&hub, *settings, &end, now);
+        if end.how == How::Told {
+            write_all(&hub, &mut stream, &unsent).await;
+            linger(&hub, &mut stream).await;
+        }
+    }
+}
+
+/// Parks the session, hands it over or ends it, and sees to the will.
+fn leave(hub: &Arc<Hub>, settings: Settings, end: &End, now: Now) {
+    let Settings { client, owner, mut session, will, session_expiry, .. } = settings;
+    let account = Arc::clone(&client.account);
+    let will = will.filter(|_| end.publishes_will()).map(|(message, delay)| {
+        let due = now.mono + u64::from(delay) * 1000;
+        PendingWill { client: Arc::clone(&client), message, due }
+    });
+    account.leave();
+    if session_expiry == 0 {
+        hub.end_session(&account, Parked { session, expires: None, will }, now);
+        account.registry().release(&client.client_id, owner, None);
+        return;
+    }
+    let will = match will {
+        Some(will) if will.due <= now.mono => {
+            let again = hub.publish_will(&client, &will.message, now);
+            again.map(|due| PendingWill { due, ..will })
+        }
+        other => other,
+    };
+    session.park(&hub.stats);
+    let number = session.mailbox().id();
+    let expires = (session_expiry != u32::MAX).then(|| now.mono + u64::from(session_expiry) * 1000);
+    let parked = Box::new(Parked { session, expires, will });
+    if let Released::Parked(Some(due)) = account.registry().release(&client.client_id, owner, Some(parked)) {
+        hub.janitor.enter(&account, &client.client_id, number, due);
+    }
+}
+
+/// Writes all of it, unless the other side does not take it in time.
+pub(super) async fn write_all(hub: &Hub, stream: &mut ByteStream, bytes: &[u8]) {
+    let until = hub.clock.sleep_until(hub.clock.now().mono + LINGER);
+    tokio::select! {
+        // A client that is gone does not hear it; that is all there is to it.
+        _ = stream.write_all(bytes) => {}
+        () = until => {}
+    }
+}
+
+/// Closes our direction and reads what still comes, so that unread bytes do not make the system discard what we have said
+/// last; ends when the client has closed too, or in time.
+pub(super) async fn linger(hub: &Hub, stream: &mut ByteStream) {
+    let until = hub.clock.sleep_until(hub.clock.now().mono + LINGER);
+    let drain = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let ended = poll_fn(|cx| {
+            scratch::with(|scratch| {
+                for _ in 0..ROUNDS {
+                    let mut read = ReadBuf::new(&mut scratch.read);
+                    if ready!(Pin::new(&mut *stream).poll_read(cx, &mut read)).is_err() || read.filled().is_empty() {
+                        return Poll::Ready(());
+                    }
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        });
+        ended.await;
+    };
+    tokio::select! {
+        () = drain => {}
+        () = until => {}
+    }
+}

@@ -1,0 +1,529 @@
+//! From the first byte to CONNACK: the CONNECT is read within its time, its credentials become a device and a profile, the
+//! limits are asked, and the session of its client identifier is claimed. What does not get that far leaves nothing behind.
+
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::answer::{self, Reasons};
+use super::connection::{Connection, Settings, linger, write_all};
+use super::scratch;
+use crate::account::Account;
+use crate::clock::Now;
+use crate::config::Config;
+use crate::hooks::{Client, Verdict};
+use crate::hub::Hub;
+use crate::identity::{Access, Action, Found, Identity, Names, verify};
+use crate::limits::{Caps, Denial};
+use crate::net::ByteStream;
+use crate::router::{Mailbox, Message};
+use crate::session::{Claim, Link, Parked, Released, Session};
+use crate::wire::{ConnAck, Connect, Packet, Property, PropertyBuf, QoS, ReasonCode, Version, WireError, frame_header};
+
+/// Why there is no CONNACK with success.
+enum Refused {
+    /// Nothing is said: the network is gone, or the rules ask for silence.
+    Silently(Cow<'static, str>),
+    /// A CONNACK says so.
+    Answered {
+        version: Version,
+        max_packet_size: usize,
+        code: ReasonCode,
+        text: Cow<'static, str>,
+        denial: Option<Box<Denial>>,
+    },
+}
+
+/// Brings a new connection to its CONNACK, or to its end.
+pub(super) async fn handshake(hub: &Arc<Hub>, mut stream: ByteStream) -> Option<Connection> {
+    let peer = stream.peer();
+    match negotiate(hub, &mut stream, peer).await {
+        Ok(settings) => Some(Connection::new(Arc::clone(hub), stream, *settings)),
+        Err(refused) => {
+            hub.stats.connections_refused.add(1);
+            match refused {
+                Refused::Silently(why) => tracing::debug!(?peer, %why, "connection refused"),
+                Refused::Answered { version, max_packet_size, code, text, denial } => {
+                    tracing::info!(?peer, %code, why = %text, "connection refused");
+                    let mut out = Vec::new();
+                    let reasons = Reasons { text: &text, denial: denial.as_deref() };
+                    answer::connack(&mut out, version, max_packet_size, code, &reasons);
+                    if !out.is_empty() {
+                        write_all(hub, &mut stream, &out).await;
+                        linger(hub, &mut stream).await;
+                    }
+                }
+            }
+            None
+        }
+    }
+}
+
+/// What a CONNECT asks for, taken out of the buffer it was read into.
+struct Asked {
+    version: Version,
+    clean_start: bool,
+    keep_alive: u16,
+    client_id: Box<str>,
+    session_expiry: u32,
+    receive_maximum: u16,
+    max_packet_size: usize,
+    topic_alias_maximum: u16,
+    wants_reasons: bool,
+}
+
+impl Asked {
+    fn new(connect: &Connect<'_>) -> Self {
+        let properties = &connect.properties;
+        Asked {
+            version: connect.version,
+            clean_start: connect.clean_start,
+            keep_alive: connect.keep_alive,
+            client_id: connect.client_id.into(),
+            session_expiry: match connect.version {
+                Version::V5 => properties.session_expiry_interval().unwrap_or(0),
+                // A session that is not clean lasts as long as the broker lets it.
+                Version::V3 | Version::V4 => {
+                    if connect.clean_start {
+                        0
+                    } else {
+                        u32::MAX
+                    }
+                }
+            },
+            receive_maximum: properties.receive_maximum().unwrap_or(u16::MAX),
+            max_packet_size: properties.maximum_packet_size().map_or(usize::MAX, |size| size as usize),
+            topic_alias_maximum: properties.topic_alias_maximum().unwrap_or(0),
+            wants_reasons: properties.request_problem_information().unwrap_or(true),
+        }
+    }
+
+    fn refuse(&self, code: ReasonCode, text: impl Into<Cow<'static, str>>) -> Refused {
+        Refused::Answered {
+            version: self.version,
+            max_packet_size: self.max_packet_size,
+            code,
+            text: text.into(),
+            denial: None,
+        }
+    }
+
+    fn refuse_verdict(&self, verdict: Verdict) -> Result<(), Refused> {
+        match verdict {
+            Verdict::Allow => Ok(()),
+            Verdict::Refuse(refusal) => Err(self.refuse(refusal.code, refusal.reason)),
+            Verdict::Deny(denial) => Err(Refused::Answered {
+                version: self.version,
+                max_packet_size: self.max_packet_size,
+                code: ReasonCode::ConnectionRateExceeded,
+                text: denial.to_string().into(),
+                denial: Some(denial),
+            }),
+        }
+    }
+}
+
+async fn negotiate(
+    hub: &Arc<Hub>,
+    stream: &mut ByteStream,
+    peer: Option<SocketAddr>,
+) -> Result<Box<Settings>, Refused> {
+    // Before the configuration itself: a change in between is then noticed.
+    let generation = hub.generation();
+    let config = hub.config.load_full();
+    let address = peer.map(|peer| peer.ip().to_canonical());
+    if let (Some(address), Some(rate)) = (address, &config.admission.connects_per_ip)
+        && !hub.admission.connect(address, rate, hub.clock.now().wall)
+    {
+        return Err(Refused::Silently("this address connects more often than admission.connects_per_ip allows".into()));
+    }
+    let mut buffer = Vec::new();
+    let (start, end) = read_connect(hub, stream, &config, &mut buffer).await?;
+    let connect =
+        Connect::decode(&buffer[start..end]).map_err(|error| refuse_malformed(&buffer[start..end], &error))?;
+    let mut asked = Asked::new(&connect);
+    check_offer(&connect, &asked, &config)?;
+
+    let max_connections = config.admission.max_connections as u64;
+    if max_connections > 0 && hub.stats.connections.get() > max_connections {
+        return Err(asked.refuse(ReasonCode::ServerBusy, "admission.max_connections is reached"));
+    }
+    let failures = &config.admission.failed_connects_per_ip;
+    if let Some(address) = address
+        && !hub.admission.may_try(address, failures, hub.clock.now().wall)
+    {
+        return Err(asked.refuse(ReasonCode::Banned, "too many failed connects from this address"));
+    }
+    let found = hub.directory.load().find(connect.user_name, connect.password);
+    let identity = match found {
+        Found::Known(identity) => Ok(identity),
+        Found::Missing => Err((ReasonCode::NotAuthorized, "credentials are needed")),
+        Found::Wrong => Err((ReasonCode::BadUserNameOrPassword, "bad user name, password or token")),
+        Found::Password { hash, identity } => {
+            let password: Vec<u8> = connect.password.unwrap_or_default().to_vec();
+            match check_password(hub, hash, password).await {
+                true => Ok(identity),
+                false => Err((ReasonCode::BadUserNameOrPassword, "bad user name, password or token")),
+            }
+        }
+    };
+    let identity = identity.map_err(|(code, text)| {
+        if let Some(address) = address {
+            hub.admission.failed(address, failures, hub.clock.now().wall);
+        }
+        asked.refuse(code, text)
+    })?;
+    let Some(account) = hub.account(&identity.profile) else {
+        return Err(asked.refuse(ReasonCode::NotAuthorized, "the profile is not there any more"));
+    };
+
+    let assigned = asked.client_id.is_empty();
+    if assigned {
+        asked.client_id = assign_client_id();
+    }
+    let now = hub.clock.now();
+    let client = Arc::new(Client {
+        meters: account.device_meters(identity.device.as_ref()),
+        account: Arc::clone(&account),
+        device: identity.device.clone(),
+        client_id: asked.client_id.clone(),
+        version: asked.version,
+        peer,
+    });
+    // The limits come first: `connect` counts each CONNECT whose credentials are good.
+    let verdict = hub.hooks.connect(&client, now);
+    if let Verdict::Deny(_) = verdict {
+        hub.stats.denied.add(1);
+    }
+    asked.refuse_verdict(verdict)?;
+
+    let names = Names {
+        device: identity.device.as_deref().unwrap_or(""),
+        client_id: &asked.client_id,
+        profile: &identity.profile,
+    };
+    let access = Access::new(&config.acl, names);
+    if let Some(will) = &connect.will
+        && (!access.allows(Action::Publish, will.topic) || super::inbound::is_reserved(will.topic))
+    {
+        return Err(asked.refuse(ReasonCode::NotAuthorized, "the will's topic is not allowed"));
+    }
+    let will = connect.will.as_ref().map(|will| {
+        let delay = will.properties.will_delay_interval().unwrap_or(0);
+        (Message::from_will(will, 0, now.mono), delay)
+    });
+    let input = buffer[end..].to_vec();
+    drop(buffer);
+
+    let claimed = claim(hub, &account, asked, now).await?;
+    Ok(Box::new(claimed.settle(&config, identity, client, access, will, input, assigned, generation)))
+}
+
+/// Reads until there is a whole CONNECT; tells where its body begins and ends.
+async fn read_connect(
+    hub: &Hub,
+    stream: &mut ByteStream,
+    config: &Config,
+    buffer: &mut Vec<u8>,
+) -> Result<(usize, usize), Refused> {
+    let timeout = config.admission.handshake_timeout.as_millis() as u64;
+    let deadline = hub.clock.sleep_until(hub.clock.now().mono + timeout);
+    tokio::pin!(deadline);
+    loop {
+        match frame_header(buffer, config.mqtt.max_packet_size as usize) {
+            // The first packet must be a CONNECT [MQTT-3.1.0-1]; until then nothing may be answered [MQTT-3.14.0-1].
+            Ok(Some(header)) if header.first != 0x10 => {
+                return Err(Refused::Silently("the first packet is no CONNECT".into()));
+            }
+            Ok(Some(header)) if buffer.len() >= header.total_len() => {
+                return Ok((header.header_len, header.total_len()));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(Refused::Silently(error.to_string().into())),
+        }
+        let read = tokio::select! {
+            read = read_some(stream, buffer) => read,
+            () = &mut deadline => {
+                return Err(Refused::Silently("no CONNECT within admission.handshake_timeout".into()));
+            }
+        };
+        match read {
+            Ok(0) => return Err(Refused::Silently("closed before CONNECT".into())),
+            Ok(_) => {}
+            Err(error) => return Err(Refused::Silently(error.to_string().into())),
+        }
+    }
+}
+
+/// Reads once, through the thread's buffer, and appends what came.
+async fn read_some(stream: &mut ByteStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    poll_fn(|cx| {
+        scratch::with(|scratch| {
+            let mut read = ReadBuf::new(&mut scratch.read);
+            std::task::ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+            buffer.reserve_exact(read.filled().len());
+            buffer.extend_from_slice(read.filled());
+            Ok(read.filled().len()).into()
+        })
+    })
+    .await
+}
+
+/// A CONNECT that breaks the rules: MQTT 5 clients are told which; 3.1.1 asks for silence, but for a version that is not
+/// spoken here [MQTT-3.1.4-1], [MQTT-3.1.2-2].
+fn refuse_malformed(body: &[u8], error: &WireError) -> Refused {
+    let answer_in = match (error, Connect::version_of(body)) {
+        (WireError::UnsupportedProtocolVersion { answer_in, .. }, _) => Some(*answer_in),
+        (_, Ok(Version::V5)) => Some(Version::V5),
+        _ => None,
+    };
+    match answer_in {
+        Some(version) => Refused::Answered {
+            version,
+            max_packet_size: usize::MAX,
+            code: error.reason(),
+            text: error.to_string().into(),
+            denial: None,
+        },
+        None => Refused::Silently(error.to_string().into()),
+    }
+}
+
+/// What the CONNECT asks for must be something the broker offers.
+fn check_offer(connect: &Connect<'_>, asked: &Asked, config: &Config) -> Result<(), Refused> {
+    match connect.version {
+        // 3.1 knows identifiers of 1 to 23 characters only.
+        Version::V3 if connect.client_id.is_empty() || connect.client_id.chars().count() > 23 => {
+            return Err(asked.refuse(ReasonCode::ClientIdentifierNotValid, "client identifier of 1 to 23 characters"));
+        }
+        // [MQTT-3.1.3-8] of 3.1.1: a session that is kept needs a name.
+        Version::V4 if connect.client_id.is_empty() && !connect.clean_start => {
+            return Err(asked.refuse(ReasonCode::ClientIdentifierNotValid, "a session needs a client identifier"));
+        }
+        Version::V3 | Version::V4 | Version::V5 => {}
+    }
+    if connect.properties.authentication_method().is_some() {
+        return Err(asked.refuse(ReasonCode::BadAuthenticationMethod, "this authentication method is not offered"));
+    }
+    if let Some(will) = &connect.will {
+        if will.qos as u8 > config.mqtt.max_qos {
+            return Err(asked.refuse(ReasonCode::QoSNotSupported, "the will's QoS is above mqtt.max_qos"));
+        }
+        if will.retain && !config.mqtt.retain {
+            return Err(asked.refuse(ReasonCode::RetainNotSupported, "retained messages are switched off"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks a password off the event loop, a few at a time.
+async fn check_password(hub: &Hub, hash: Arc<str>, password: Vec<u8>) -> bool {
+    // The semaphore is never closed, and the check does not panic; were it to, the password is not good.
+    let Ok(_permit) = hub.password_checks.acquire().await else { return false };
+    tokio::task::spawn_blocking(move || verify(&hash, &password)).await.unwrap_or(false)
+}
+
+/// An identifier that no other session has: 96 random bits.
+fn assign_client_id() -> Box<str> {
+    let mut random = [0; 12];
+    // The system's source of randomness does not fail on a system that runs.
+    if getrandom::fill(&mut random).is_err() {
+        random[..8].copy_from_slice(&std::process::id().to_be_bytes().repeat(2));
+    }
+    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("weir-{hex}").into()
+}
+
+/// A client identifier that this connection owns, and the session there was.
+struct Claimed {
+    asked: Asked,
+    account: Arc<Account>,
+    owner: u64,
+    session: Session,
+    session_present: bool,
+}
+
+/// Claims the session of the client identifier, from whoever has it [MQTT-3.1.4-3], and begins or resumes it.
+async fn claim(hub: &Arc<Hub>, account: &Arc<Account>, asked: Asked, now: Now) -> Result<Claimed, Refused> {
+    let owner = hub.connection_id();
+    let parked = match account.registry().claim(&asked.client_id, owner) {
+        Claim::New => None,
+        Claim::Found(parked) => {
+            if let Some(due) = parked.due() {
+                hub.janitor.leave(parked.session.mailbox().id(), due);
+            }
+            Some(parked)
+        }
+        Claim::Awaited(handed_over) => match handed_over.await {
+            Ok(parked) => parked,
+            Err(_) => return Err(Refused::Silently("another connection has taken the client identifier".into())),
+        },
+    };
+    if let Err(max) = account.enter() {
+        let due = parked.as_ref().map(|parked| parked.session.mailbox().id());
+        if let Released::Parked(Some(at)) = account.registry().release(&asked.client_id, owner, parked)
+            && let Some(session) = due
+        {
+            hub.janitor.enter(account, &asked.client_id, session, at);
+        }
+        let text = format!("max_connections is reached ({max})");
+        return Err(asked.refuse(ReasonCode::QuotaExceeded, text));
+    }
+    let resumed = match parked {
+        // The janitor may not have come by yet.
+        Some(parked) if parked.expires.is_some_and(|at| at <= now.mono) => {
+            hub.end_session(account, *parked, now);
+            None
+        }
+        // Clean Start ends the session there was [MQTT-3.1.2-4].
+        Some(parked) if asked.clean_start => {
+            hub.end_session(account, *parked, now);
+            None
+        }
+        // The client is back in time: its will is not published [MQTT-3.1.3-9].
+        Some(parked) => Some(Parked { will: None, ..*parked }.session),
+        None => None,
+    };
+    let session_present = resumed.is_some();
+    let session = match resumed {
+        Some(mut session) => {
+            session.mailbox().connected(account.queue_caps());
+            session.resume();
+            session
+        }
+        None => {
+            hub.stats.sessions.add(1);
+            Session::new(Arc::new(Mailbox::new(account.queue_caps())))
+        }
+    };
+    account.registry().attach(&asked.client_id, owner, session.mailbox());
+    Ok(Claimed { asked, account: Arc::clone(account), owner, session, session_present })
+}
+
+impl Claimed {
+    /// Settles what holds for this connection, and writes the CONNACK that says so.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part of the connection that is made here and nowhere else"
+    )]
+    fn settle(
+        self,
+        config: &Arc<Config>,
+        identity: Identity,
+        client: Arc<Client>,
+        access: Access,
+        will: Option<(Message, u32)>,
+        input: Vec<u8>,
+        assigned: bool,
+        generation: u64,
+    ) -> Settings {
+        let Claimed { asked, account, owner, session, session_present } = self;
+        let plan = account.plan();
+        let terms = Terms::new(&asked, config, &plan.caps);
+        let link = Link::new(
+            asked.version,
+            asked.receive_maximum.min(plan.caps.max_inflight.unwrap_or(config.mqtt.max_inflight)),
+            asked.max_packet_size,
+            asked.topic_alias_maximum.min(config.mqtt.topic_alias_maximum),
+        );
+        let mut connack = Vec::new();
+        terms.connack(&asked, config, session_present, assigned, &mut connack);
+        tracing::info!(
+            profile = %account.name(),
+            device = client.device().unwrap_or("-"),
+            client = %asked.client_id,
+            version = %asked.version,
+            peer = ?client.peer(),
+            resumed = session_present,
+            "connected"
+        );
+        Settings {
+            generation,
+            config: Arc::clone(config),
+            plan,
+            identity,
+            client,
+            owner,
+            session,
+            link,
+            access,
+            will,
+            keep_alive: terms.keep_alive,
+            session_expiry: terms.session_expiry,
+            max_packet_size: terms.max_packet_size,
+            wants_reasons: asked.wants_reasons,
+            connack,
+            input,
+        }
+    }
+}
+
+/// What is agreed for a connection: the client's wishes, within the broker's bounds.
+struct Terms {
+    keep_alive: u16,
+    session_expiry: u32,
+    max_packet_size: u32,
+}
+
+impl Terms {
+    fn new(asked: &Asked, config: &Config, caps: &Caps) -> Self {
+        let max_keep_alive = config.mqtt.max_keep_alive;
+        let unbounded = max_keep_alive == 0 || asked.version != Version::V5;
+        let keep_alive = match asked.keep_alive {
+            asked if unbounded => asked,
+            0 => max_keep_alive,
+            asked => asked.min(max_keep_alive),
+        };
+        let max_expiry = caps.max_session_expiry.unwrap_or(config.mqtt.max_session_expiry);
+        let max_packet =
+            caps.max_packet_size.map_or(config.mqtt.max_packet_size, |c| c.min(config.mqtt.max_packet_size));
+        Terms { keep_alive, session_expiry: asked.session_expiry.min(max_expiry), max_packet_size: max_packet }
+    }
+
+    /// The CONNACK, with what MQTT 5 clients are told of the terms where they differ from what is understood.
+    fn connack(&self, asked: &Asked, config: &Config, session_present: bool, assigned: bool, out: &mut Vec<u8>) {
+        let mut properties = PropertyBuf::new();
+        if asked.version == Version::V5 {
+            let mqtt = &config.mqtt;
+            if self.session_expiry != asked.session_expiry {
+                properties.push(Property::SessionExpiryInterval(self.session_expiry));
+            }
+            if mqtt.receive_maximum != u16::MAX {
+                properties.push(Property::ReceiveMaximum(mqtt.receive_maximum));
+            }
+            if mqtt.max_qos < QoS::ExactlyOnce as u8 {
+                properties.push(Property::MaximumQoS(mqtt.max_qos));
+            }
+            if !mqtt.retain {
+                properties.push(Property::RetainAvailable(false));
+            }
+            properties.push(Property::MaximumPacketSize(self.max_packet_size));
+            if assigned {
+                properties.push(Property::AssignedClientIdentifier(&asked.client_id));
+            }
+            if mqtt.topic_alias_maximum > 0 {
+                properties.push(Property::TopicAliasMaximum(mqtt.topic_alias_maximum));
+            }
+            if !mqtt.wildcard_subscriptions {
+                properties.push(Property::WildcardSubscriptionAvailable(false));
+            }
+            if !mqtt.shared_subscriptions {
+                properties.push(Property::SharedSubscriptionAvailable(false));
+            }
+            if self.keep_alive != asked.keep_alive {
+                properties.push(Property::ServerKeepAlive(self.keep_alive));
+            }
+        }
+        // 3.1 has no Session Present: the bit is reserved there.
+        let session_present = session_present && asked.version != Version::V3;
+        let connack = ConnAck { session_present, code: 0, properties: properties.as_properties() };
+        // Nothing here can be too long for its place.
+        let encoded = Packet::ConnAck(connack).encode(asked.version, out);
+        debug_assert!(encoded.is_ok());
+    }
+}

@@ -1,0 +1,481 @@
+//! What comes in from the client: frame by frame, each packet kind in one function. A packet either is handled, ends the
+//! connection, or, under `publish: pause`, stops the reading before it.
+
+use std::sync::Arc;
+
+use super::answer::{self, Reasons};
+use super::connection::{Connection, Settings};
+use super::end::{End, Step};
+use crate::clock::Now;
+use crate::config::AclOnDeny;
+use crate::hooks::{PublishEvent, Refusal, Verdict};
+use crate::identity::Action;
+use crate::limits::{Denial, OnPublish};
+use crate::router::{Delivery, Message, RetainOutcome, Subscription, SubscriptionIds, split_share};
+use crate::session::Subscribed;
+use crate::wire::{
+    Ack, AckKind, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, RetainHandling, SharedFilter, Subscribe,
+    SubscriptionOptions, UnsubAck, Unsubscribe, Version, frame_header, put_ack,
+};
+
+/// Whether the reading goes on after a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    On,
+    /// The packet was not handled: it is read again when the pause is over.
+    Pause,
+}
+
+/// What may come of a publish beside success.
+enum No {
+    Denied(Box<Denial>),
+    Refused(Refusal),
+}
+
+impl Connection {
+    /// Handles every whole frame in `bytes`; tells how many bytes that were.
+    pub(super) fn process(&mut self, bytes: &[u8], now: Now, out: &mut Vec<u8>) -> Step<usize> {
+        let mut at = 0;
+        while let Some(header) = frame_header(&bytes[at..], self.settings.max_packet_size as usize)? {
+            let end = at + header.total_len();
+            if end > bytes.len() {
+                break;
+            }
+            let body = &bytes[at + header.header_len..end];
+            if self.packet(header.first, body, now, out)? == Flow::Pause {
+                break;
+            }
+            at = end;
+        }
+        Ok(at)
+    }
+
+    fn packet(&mut self, first: u8, body: &[u8], now: Now, out: &mut Vec<u8>) -> Step<Flow> {
+        if first >> 4 == 3 {
+            return self.publish(first, body, now, out);
+        }
+        match Packet::decode(self.version(), first, body)? {
+            Packet::PubAck(ack) => {
+                self.settings.session.puback(ack.packet_id);
+            }
+            Packet::PubRec(ack) => self.pubrec(&ack, out),
+            Packet::PubRel(ack) => self.pubrel(&ack, out),
+            Packet::PubComp(ack) => {
+                self.settings.session.pubcomp(ack.packet_id);
+            }
+            Packet::Subscribe(subscribe) => self.subscribe(&subscribe, now, out)?,
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe, out),
+            Packet::PingReq => out.extend_from_slice(&[0xD0, 0]),
+            Packet::Disconnect(disconnect) => return Err(self.disconnect(&disconnect)),
+            Packet::Connect(_) => {
+                return Err(End::told(ReasonCode::ProtocolError, "a second CONNECT [MQTT-3.1.0-2]"));
+            }
+            Packet::Auth(_) => {
+                return Err(End::told(ReasonCode::ProtocolError, "AUTH without an authentication method"));
+            }
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp | Packet::Publish(_) => {
+                return Err(End::told(ReasonCode::ProtocolError, "a packet that only a broker sends"));
+            }
+        }
+        Ok(Flow::On)
+    }
+
+    // PUBLISH
+
+    fn publish(&mut self, first: u8, body: &[u8], now: Now, out: &mut Vec<u8>) -> Step<Flow> {
+        let publish = Publish::decode(self.version(), first, body)?;
+        let alias = if self.version() == Version::V5 { self.check_properties(&publish)? } else { None };
+        let topic = alias.as_deref().unwrap_or(publish.topic);
+        let mqtt = &self.settings.config.mqtt;
+        if publish.qos as u8 > mqtt.max_qos {
+            return Err(End::told(ReasonCode::QoSNotSupported, "the QoS is above the Maximum QoS"));
+        }
+        if publish.retain && !mqtt.retain {
+            return Err(End::told(ReasonCode::RetainNotSupported, "retained messages are switched off"));
+        }
+        if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
+            if self.settings.session.is_open(id) {
+                // The same message again: it was taken the first time [MQTT-4.3.3-10].
+                put_ack(out, AckKind::PubRec, id);
+                return Ok(Flow::On);
+            }
+            if self.version() == Version::V5 && self.settings.session.open_count() >= usize::from(mqtt.receive_maximum)
+            {
+                return Err(End::told(ReasonCode::ReceiveMaximumExceeded, "more QoS 2 messages than Receive Maximum"));
+            }
+        }
+        match self.take(&publish, body, topic, alias.as_deref(), now) {
+            Ok(matched) => {
+                self.acknowledge(&publish, matched, out);
+                Ok(Flow::On)
+            }
+            Err(No::Denied(denial)) => self.deny_publish(&publish, denial, out),
+            Err(No::Refused(refusal)) => self.refuse_publish(&publish, &refusal, out),
+        }
+    }
+
+    /// Asks everyone who may object, and routes the message; tells how many sessions it matched.
+    fn take(
+        &mut self,
+        publish: &Publish<'_>,
+        body: &[u8],
+        topic: &str,
+        alias: Option<&str>,
+        now: Now,
+    ) -> Result<usize, No> {
+        let settings = &*self.settings;
+        let event =
+            PublishEvent { topic, payload: publish.payload, qos: publish.qos, retain: publish.retain, will: false };
+        let allowed = || match check_publish(settings, publish, topic) {
+            None => Verdict::Allow,
+            Some(refusal) => Verdict::Refuse(refusal),
+        };
+        match self.hub.hooks.publish(&settings.client, &event, now, allowed) {
+            Verdict::Allow => {}
+            Verdict::Deny(denial) => return Err(No::Denied(denial)),
+            Verdict::Refuse(refusal) => return Err(No::Refused(refusal)),
+        }
+        let mailbox = settings.session.mailbox().id();
+        let account = &settings.client.account;
+        let message = Message::from_publish(body, publish, alias, mailbox, now.mono);
+        if publish.retain {
+            let full = match self.hub.retain(account, &message) {
+                RetainOutcome::Done => None,
+                RetainOutcome::TooMany => Some("max_retained_messages is reached"),
+                RetainOutcome::TooLarge => Some("max_retained_bytes is reached"),
+            };
+            if let Some(reason) = full {
+                return Err(No::Refused(Refusal { code: ReasonCode::QuotaExceeded, reason: reason.into() }));
+            }
+        }
+        self.hub.stats.messages_in.add(1);
+        Ok(self.publisher.route(account.space(), topic.as_bytes()).publish(&message, &self.hub.stats))
+    }
+
+    fn acknowledge(&mut self, publish: &Publish<'_>, matched: usize, out: &mut Vec<u8>) {
+        let Some(id) = publish.packet_id else { return };
+        let kind = match publish.qos {
+            QoS::AtMostOnce => return,
+            QoS::AtLeastOnce => AckKind::PubAck,
+            QoS::ExactlyOnce => {
+                self.settings.session.open(id);
+                AckKind::PubRec
+            }
+        };
+        if matched == 0 && self.version() == Version::V5 {
+            let reason = ReasonCode::NoMatchingSubscribers;
+            answer::ack(out, self.addressee(), kind, id, reason, &Reasons { text: "", denial: None });
+        } else {
+            put_ack(out, kind, id);
+        }
+    }
+
+    /// What MQTT 5 adds to a PUBLISH: aliases, and properties that only a broker may send. Tells the topic that an alias
+    /// stands for.
+    fn check_properties(&mut self, publish: &Publish<'_>) -> Step<Option<Arc<str>>> {
+        if publish.properties.is_empty() {
+            return Ok(None);
+        }
+        if publish.properties.subscription_identifiers().next().is_some() {
+            // [MQTT-3.3.4-6]
+            return Err(End::told(ReasonCode::ProtocolError, "a Subscription Identifier from a client"));
+        }
+        let Some(alias) = publish.properties.topic_alias() else { return Ok(None) };
+        if alias > self.settings.config.mqtt.topic_alias_maximum {
+            // [MQTT-3.3.2-9]
+            return Err(End::told(ReasonCode::TopicAliasInvalid, "a topic alias above the Topic Alias Maximum"));
+        }
+        let at = usize::from(alias) - 1;
+        if !publish.topic.is_empty() {
+            if self.aliases.len() <= at {
+                self.aliases.resize(at + 1, None);
+            }
+            self.aliases[at] = Some(publish.topic.into());
+            return Ok(None);
+        }
+        match self.aliases.get(at) {
+            Some(Some(topic)) => Ok(Some(Arc::clone(topic))),
+            _ => Err(End::told(ReasonCode::ProtocolError, "a topic alias that was never given a topic")),
+        }
+    }
+
+    /// A publish over the limit, answered as the plan's `on_exceed` says.
+    fn deny_publish(&mut self, publish: &Publish<'_>, denial: Box<Denial>, out: &mut Vec<u8>) -> Step<Flow> {
+        self.hub.stats.denied.add(1);
+        match self.settings.plan.on_publish {
+            OnPublish::Disconnect => return Err(End::denied(denial)),
+            OnPublish::Pause if !denial.never_fits => {
+                self.paused = Some(denial.resets_at);
+                return Ok(Flow::Pause);
+            }
+            OnPublish::Pause | OnPublish::Deny => {}
+        }
+        let reasons = Reasons { text: &denial.to_string(), denial: Some(&denial) };
+        match (publish.qos, publish.packet_id, self.version()) {
+            (QoS::AtMostOnce, ..) | (_, None, _) => self.hub.stats.dropped_publish_limit.add(1),
+            (QoS::AtLeastOnce, Some(id), Version::V5) => {
+                answer::ack(out, self.addressee(), AckKind::PubAck, id, ReasonCode::QuotaExceeded, &reasons);
+            }
+            (QoS::ExactlyOnce, Some(id), Version::V5) => {
+                answer::ack(out, self.addressee(), AckKind::PubRec, id, ReasonCode::QuotaExceeded, &reasons);
+            }
+            // There is no negative acknowledgement: the client keeps it and sends it again.
+            (_, Some(_), Version::V3 | Version::V4) => return Err(End::denied(denial)),
+        }
+        self.count_denial(denial)?;
+        Ok(Flow::On)
+    }
+
+    /// Counts what the client was denied in a window, up to `disconnect_after`.
+    fn count_denial(&mut self, denial: Box<Denial>) -> Step<()> {
+        if self.denials.0 != denial.resets_at {
+            self.denials = (denial.resets_at, 0);
+        }
+        self.denials.1 += 1;
+        if self.denials.1 >= self.settings.plan.disconnect_after {
+            return Err(End::denied(denial));
+        }
+        Ok(())
+    }
+
+    /// A publish that a rule, a cap or a hook refuses.
+    fn refuse_publish(&mut self, publish: &Publish<'_>, refusal: &Refusal, out: &mut Vec<u8>) -> Step<Flow> {
+        self.hub.stats.dropped_refused.add(1);
+        let reasons = Reasons { text: &refusal.reason, denial: None };
+        match (publish.qos, publish.packet_id, self.version()) {
+            (QoS::AtMostOnce, ..) | (_, None, _) => {}
+            (QoS::AtLeastOnce, Some(id), Version::V5) => {
+                answer::ack(out, self.addressee(), AckKind::PubAck, id, refusal.code, &reasons);
+            }
+            (QoS::ExactlyOnce, Some(id), Version::V5) => {
+                answer::ack(out, self.addressee(), AckKind::PubRec, id, refusal.code, &reasons);
+            }
+            (qos, Some(id), Version::V3 | Version::V4) => {
+                // [MQTT-3.3.5-2] of 3.1.1: a positive acknowledgement or a closed connection, there is nothing between.
+                let acknowledge = self.settings.config.acl_on_deny == AclOnDeny::Acknowledge
+                    && refusal.code == ReasonCode::NotAuthorized;
+                if !acknowledge {
+                    return Err(End::told(refusal.code, refusal.reason.clone()));
+                }
+                if qos == QoS::ExactlyOnce {
+                    self.settings.session.open(id);
+                }
+                put_ack(out, if qos == QoS::AtLeastOnce { AckKind::PubAck } else { AckKind::PubRec }, id);
+            }
+        }
+        Ok(Flow::On)
+    }
+
+    // Acknowledgements of QoS 2
+
+    fn pubrel(&mut self, pubrel: &Ack<'_>, out: &mut Vec<u8>) {
+        let known = self.settings.session.release(pubrel.packet_id);
+        self.answer_ack(AckKind::PubComp, pubrel.packet_id, known, out);
+    }
+
+    fn pubrec(&mut self, pubrec: &Ack<'_>, out: &mut Vec<u8>) {
+        if !self.settings.session.pubrec(pubrec.packet_id, pubrec.reason, out) && !pubrec.reason.is_error() {
+            self.answer_ack(AckKind::PubRel, pubrec.packet_id, false, out);
+        }
+    }
+
+    /// Answers for a packet identifier, which MQTT 5 may find unknown; earlier versions are answered all the same.
+    fn answer_ack(&self, kind: AckKind, id: PacketId, known: bool, out: &mut Vec<u8>) {
+        if known || self.version() != Version::V5 {
+            put_ack(out, kind, id);
+        } else {
+            let reasons = Reasons { text: "", denial: None };
+            answer::ack(out, self.addressee(), kind, id, ReasonCode::PacketIdentifierNotFound, &reasons);
+        }
+    }
+
+    // SUBSCRIBE and UNSUBSCRIBE
+
+    fn subscribe(&mut self, subscribe: &Subscribe<'_>, now: Now, out: &mut Vec<u8>) -> Step<()> {
+        let verdict = self.hub.hooks.subscribe(&self.settings.client, now);
+        let all = match verdict {
+            Verdict::Allow => None,
+            Verdict::Refuse(refusal) => Some((refusal, None)),
+            Verdict::Deny(denial) => {
+                self.hub.stats.denied.add(1);
+                let reason = denial.to_string().into();
+                Some((Refusal { code: ReasonCode::QuotaExceeded, reason }, Some(denial)))
+            }
+        };
+        if let Some((refusal, denial)) = all {
+            let codes = vec![refusal.code as u8; subscribe.filters.len()];
+            let reasons = Reasons { text: &refusal.reason, denial: denial.as_deref() };
+            answer::suback(out, self.version(), self.addressee(), subscribe.packet_id, &codes, &reasons);
+            return denial.map_or(Ok(()), |denial| self.count_denial(denial));
+        }
+        let id = subscribe.properties.subscription_identifiers().next();
+        let mut codes = Vec::with_capacity(subscribe.filters.len());
+        let mut first_refusal = None;
+        for (filter, options) in subscribe.filters.iter() {
+            match self.subscribe_filter(filter, options, id, now) {
+                Ok(granted) => codes.push(granted as u8),
+                Err(refusal) => {
+                    codes.push(refusal.code as u8);
+                    first_refusal.get_or_insert(refusal.reason);
+                }
+            }
+        }
+        let reasons = Reasons { text: first_refusal.as_deref().unwrap_or(""), denial: None };
+        answer::suback(out, self.version(), self.addressee(), subscribe.packet_id, &codes, &reasons);
+        Ok(())
+    }
+
+    /// Subscribes one filter; tells the QoS that is granted.
+    fn subscribe_filter(
+        &mut self,
+        filter: &str,
+        options: SubscriptionOptions,
+        id: Option<u32>,
+        now: Now,
+    ) -> Result<QoS, Refusal> {
+        let settings = &mut *self.settings;
+        let (share, topic_filter) = split_share(filter);
+        let allowed = || match check_filter(settings, filter, topic_filter, share.is_some()) {
+            None => Verdict::Allow,
+            Some(refusal) => Verdict::Refuse(refusal),
+        };
+        match self.hub.hooks.filter(&settings.client, filter, options, now, allowed) {
+            Verdict::Allow => {}
+            Verdict::Refuse(refusal) => return Err(refusal),
+            Verdict::Deny(denial) => {
+                return Err(Refusal { code: ReasonCode::QuotaExceeded, reason: denial.to_string().into() });
+            }
+        }
+        let granted = if options.qos as u8 > settings.config.mqtt.max_qos {
+            QoS::from_bits(settings.config.mqtt.max_qos).unwrap_or(QoS::AtMostOnce)
+        } else {
+            options.qos
+        };
+        let space = settings.client.account.space();
+        let mailbox = Arc::clone(settings.session.mailbox());
+        let new = settings.session.subscribe(filter, Subscribed { options, id });
+        let subscription = Subscription {
+            mailbox: Arc::clone(&mailbox),
+            qos: granted,
+            no_local: options.no_local,
+            retain_as_published: options.retain_as_published,
+            id,
+        };
+        space.subscribe(topic_filter, share, subscription);
+        let send_retained = share.is_none()
+            && match options.retain_handling {
+                RetainHandling::SendAtSubscribe => true,
+                RetainHandling::SendIfNew => new,
+                RetainHandling::DoNotSend => false,
+            };
+        if send_retained {
+            let mut ids = SubscriptionIds::None;
+            ids.add(id);
+            for message in space.retained(topic_filter, now.mono) {
+                let qos = granted.min(message.qos());
+                let delivery = Delivery { message, qos, retain: true, replay: true, ids: ids.clone() };
+                mailbox.push(delivery, &self.hub.stats);
+            }
+        }
+        Ok(granted)
+    }
+
+    fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) {
+        let settings = &mut *self.settings;
+        let mailbox = settings.session.mailbox().id();
+        let mut codes = Vec::with_capacity(unsubscribe.filters.len());
+        for filter in unsubscribe.filters.iter() {
+            // Compared character by character [MQTT-3.10.4-1].
+            if settings.session.unsubscribe(filter) {
+                let (share, topic_filter) = split_share(filter);
+                settings.client.account.space().unsubscribe(topic_filter, share, mailbox);
+                codes.push(ReasonCode::Success as u8);
+            } else {
+                codes.push(ReasonCode::NoSubscriptionExisted as u8);
+            }
+        }
+        if self.version() != Version::V5 {
+            codes.clear();
+        }
+        let unsuback = UnsubAck { packet_id: unsubscribe.packet_id, properties: Default::default(), codes: &codes };
+        // One code for each filter of a packet that was not too long: neither is this.
+        let encoded = Packet::UnsubAck(unsuback).encode(self.version(), out);
+        debug_assert!(encoded.is_ok());
+    }
+
+    // DISCONNECT
+
+    fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Box<End> {
+        if let Some(expiry) = disconnect.properties.session_expiry_interval() {
+            if self.settings.session_expiry == 0 && expiry != 0 {
+                return End::told(ReasonCode::ProtocolError, "a Session Expiry Interval where CONNECT had none");
+            }
+            let config = &self.settings.config;
+            let caps = &self.settings.plan.caps;
+            self.settings.session_expiry =
+                expiry.min(caps.max_session_expiry.unwrap_or(config.mqtt.max_session_expiry));
+        }
+        End::goodbye(self.version() == Version::V5 && disconnect.reason != ReasonCode::Success)
+    }
+}
+
+/// Topics that the broker itself speaks on.
+pub(super) fn is_reserved(topic: &str) -> bool {
+    ["$SYS", "$limits"]
+        .into_iter()
+        .any(|own| topic.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// What the plan's caps and the access rules say to a publish.
+fn check_publish(settings: &Settings, publish: &Publish<'_>, topic: &str) -> Option<Refusal> {
+    let refusal = |code, reason: &'static str| Some(Refusal { code, reason: reason.into() });
+    if topic.starts_with('$') && is_reserved(topic) {
+        return refusal(ReasonCode::NotAuthorized, "only the broker publishes here");
+    }
+    if !settings.access.allows(Action::Publish, topic) {
+        return refusal(ReasonCode::NotAuthorized, "an access rule forbids this topic");
+    }
+    let plan = &settings.plan;
+    if topic.bytes().filter(|b| *b == b'/').count() >= plan.caps.max_topic_levels {
+        return refusal(ReasonCode::QuotaExceeded, "max_topic_levels is exceeded");
+    }
+    if plan.check_payload_format
+        && publish.properties.payload_format_indicator() == Some(1)
+        && std::str::from_utf8(publish.payload).is_err()
+    {
+        return refusal(ReasonCode::PayloadFormatInvalid, "the payload is not the UTF-8 that it says it is");
+    }
+    None
+}
+
+/// What the configuration, the plan's caps and the access rules say to a filter.
+fn check_filter(settings: &Settings, filter: &str, topic_filter: &str, shared: bool) -> Option<Refusal> {
+    let refusal = |code, reason: &'static str| Some(Refusal { code, reason: reason.into() });
+    if SharedFilter::parse(filter).is_err() {
+        // [MQTT-4.8.2-1], [MQTT-4.8.2-2]
+        return refusal(ReasonCode::TopicFilterInvalid, "a shared subscription is $share/NAME/FILTER");
+    }
+    let mqtt = &settings.config.mqtt;
+    if shared && !mqtt.shared_subscriptions {
+        return refusal(ReasonCode::SharedSubscriptionsNotSupported, "shared subscriptions are switched off");
+    }
+    if !mqtt.wildcard_subscriptions && topic_filter.contains(['+', '#']) {
+        return refusal(ReasonCode::WildcardSubscriptionsNotSupported, "wildcards are switched off");
+    }
+    let account = &settings.client.account;
+    if topic_filter.split('/').next() == Some("$SYS") && !account.sees_sys() {
+        return refusal(ReasonCode::NotAuthorized, "this profile may not see $SYS");
+    }
+    if !settings.access.allows_filter(topic_filter) {
+        return refusal(ReasonCode::NotAuthorized, "an access rule forbids this filter");
+    }
+    let plan = &settings.plan;
+    if topic_filter.bytes().filter(|b| *b == b'/').count() >= plan.caps.max_topic_levels {
+        return refusal(ReasonCode::QuotaExceeded, "max_topic_levels is exceeded");
+    }
+    let session = &settings.session;
+    if session.subscription_count() >= plan.caps.max_subscriptions && !session.is_subscribed(filter) {
+        return refusal(ReasonCode::QuotaExceeded, "max_subscriptions is reached");
+    }
+    None
+}

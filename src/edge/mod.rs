@@ -1,0 +1,37 @@
+//! One client's connection: the handshake, the loop that reads, handles and writes, and the end. The only place where a
+//! client's packet meets a hook. Called by the broker with each accepted stream; one task a connection, and nothing that
+//! happens in it reaches another but through the router.
+
+mod answer;
+mod connection;
+mod end;
+mod handshake;
+mod inbound;
+mod outbound;
+mod scratch;
+
+use std::sync::Arc;
+
+use crate::hub::Hub;
+use crate::net::ByteStream;
+
+/// Serves a connection from its first byte to its last.
+pub(crate) async fn serve(hub: Arc<Hub>, stream: ByteStream) {
+    hub.stats.connections.add(1);
+    hub.stats.connections_opened.add(1);
+    let open = Open(&hub);
+    // The handshake's state is boxed, so that it is given back when the connection settles down to work.
+    if let Some(connection) = Box::pin(handshake::handshake(&hub, stream)).await {
+        connection.run().await;
+    }
+    drop(open);
+}
+
+/// Counts the connection as open for as long as it lives, however it ends.
+struct Open<'a>(&'a Hub);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.stats.connections.sub(1);
+    }
+}

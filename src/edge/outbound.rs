@@ -1,0 +1,136 @@
+//! What goes out to the client: deliveries from its mailbox, held to the `receive` limit, to its quota and to what it takes.
+
+use super::connection::Connection;
+use super::end::{End, Step};
+use super::scratch::Scratch;
+use crate::clock::Now;
+use crate::hooks::{DeliverEvent, Verdict};
+use crate::identity::Action;
+use crate::limits::{Denial, OnReceive};
+use crate::router::Delivery;
+use crate::session::Ready;
+use crate::wire::QoS;
+
+/// Bytes of messages taken from the mailbox at a time.
+const TAKE: u64 = 256 * 1024;
+
+/// What became of a delivery.
+enum Fate {
+    /// It was written, or dropped and counted.
+    Done,
+    /// It waits, and with it every other of QoS 1 and 2.
+    Waits(Delivery),
+}
+
+impl Connection {
+    /// Writes as many deliveries as may be sent now; tells whether it has taken any.
+    pub(super) fn deliver(&mut self, now: Now, scratch: &mut Scratch) -> Step<bool> {
+        if self.deferred.is_some_and(|until| until <= now.wall) {
+            self.deferred = None;
+        }
+        let mut progress = false;
+        while self.deferred.is_none()
+            && let Some(delivery) = self.settings.session.next_waiting()
+        {
+            match self.send(delivery, now, &mut scratch.out)? {
+                Fate::Done => progress = true,
+                Fate::Waits(delivery) => {
+                    self.settings.session.wait_first(delivery);
+                    break;
+                }
+            }
+            if scratch.out.len() as u64 > TAKE {
+                return Ok(true);
+            }
+        }
+        let mut taken = std::mem::take(&mut scratch.deliveries);
+        let held = self.settings.session.held();
+        self.settings.session.mailbox().take(&mut taken, TAKE, held);
+        progress |= !taken.is_empty();
+        let mut result = Ok(());
+        while let Some(delivery) = taken.pop_front() {
+            // What waits is sent before anything newer; a QoS 0 message waits for nothing [MQTT-4.6.0-6].
+            let must_wait =
+                delivery.qos != QoS::AtMostOnce && (self.deferred.is_some() || self.settings.session.is_waiting());
+            let fate = if must_wait { Ok(Fate::Waits(delivery)) } else { self.send(delivery, now, &mut scratch.out) };
+            match fate {
+                Ok(Fate::Done) => {}
+                Ok(Fate::Waits(delivery)) => self.settings.session.wait(delivery),
+                Err(end) => {
+                    // The session may live on: what was taken for it and is not sent waits in it.
+                    for delivery in taken.drain(..).filter(|delivery| delivery.qos != QoS::AtMostOnce) {
+                        self.settings.session.wait(delivery);
+                    }
+                    result = Err(end);
+                    break;
+                }
+            }
+        }
+        scratch.deliveries = taken;
+        result.map(|()| progress)
+    }
+
+    /// Sends one delivery, if its time, its size, the quota, the access rules and the hooks allow.
+    fn send(&mut self, delivery: Delivery, now: Now, out: &mut Vec<u8>) -> Step<Fate> {
+        let settings = &mut *self.settings;
+        let stats = &self.hub.stats;
+        match settings.session.ready(&delivery, &settings.link, now.mono) {
+            Ready::Now => {}
+            Ready::NoQuota => return Ok(Fate::Waits(delivery)),
+            Ready::Expired => {
+                stats.dropped_expired.add(1);
+                return Ok(Fate::Done);
+            }
+            Ready::TooLarge => {
+                stats.dropped_too_large.add(1);
+                return Ok(Fate::Done);
+            }
+        }
+        let event =
+            DeliverEvent { topic: delivery.message.topic(), payload: delivery.message.payload(), qos: delivery.qos };
+        if settings.access.restricts_deliveries() && !settings.access.allows(Action::Subscribe, event.topic) {
+            stats.dropped_refused.add(1);
+            return Ok(Fate::Done);
+        }
+        match self.hub.hooks.deliver(&settings.client, &event, now) {
+            Verdict::Allow => {
+                stats.messages_out.add(1);
+                settings.session.send(delivery, &mut settings.link, now.mono, out);
+                Ok(Fate::Done)
+            }
+            Verdict::Refuse(_) => {
+                stats.dropped_refused.add(1);
+                Ok(Fate::Done)
+            }
+            Verdict::Deny(denial) => self.over_the_limit(delivery, denial),
+        }
+    }
+
+    /// A delivery over the `receive` limit: dropped, or it waits for the next window, or the client is disconnected.
+    fn over_the_limit(&mut self, delivery: Delivery, denial: Box<Denial>) -> Step<Fate> {
+        let stats = &self.hub.stats;
+        stats.denied.add(1);
+        if denial.never_fits {
+            stats.dropped_never_fits.add(1);
+            return Ok(Fate::Done);
+        }
+        match (self.settings.plan.on_receive, delivery.qos) {
+            (OnReceive::Disconnect, qos) => {
+                if qos == QoS::AtMostOnce {
+                    stats.dropped_receive_limit.add(1);
+                } else {
+                    self.settings.session.wait_first(delivery);
+                }
+                Err(End::denied(denial))
+            }
+            (OnReceive::Drop, _) | (OnReceive::Defer, QoS::AtMostOnce) => {
+                stats.dropped_receive_limit.add(1);
+                Ok(Fate::Done)
+            }
+            (OnReceive::Defer, _) => {
+                self.deferred = Some(denial.resets_at);
+                Ok(Fate::Waits(delivery))
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What all connections share: the clock, the configuration in force, the profiles at work, the hooks, the figures. Made by
+//! the broker, held by every connection; nothing in it is locked on the way of a packet.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::RwLock;
+use tokio::sync::{Semaphore, watch};
+
+use crate::account::Account;
+use crate::admission::Admission;
+use crate::clock::{Clock, Now};
+use crate::config::{Config, Isolation};
+use crate::hooks::{Client, Hook, Hooks, PublishEvent, Verdict};
+use crate::identity::{Directory, Identity};
+use crate::janitor::Janitor;
+use crate::router::{Message, Publisher, RetainOutcome, Signal, Space, split_share};
+use crate::session::{Parked, PendingWill};
+use crate::stats::Stats;
+use crate::wire::QoS;
+
+pub(crate) struct Hub {
+    pub(crate) clock: Clock,
+    pub(crate) config: ArcSwap<Config>,
+    pub(crate) directory: ArcSwap<Directory>,
+    accounts: RwLock<BTreeMap<Arc<str>, Arc<Account>>>,
+    pub(crate) hooks: Hooks,
+    pub(crate) stats: Stats,
+    pub(crate) janitor: Janitor,
+    pub(crate) admission: Admission,
+    /// Slow password checks: as many at a time as there are processors, so that they cannot crowd out memory.
+    pub(crate) password_checks: Semaphore,
+    /// Grows with each change of the configuration; connections compare it with the one they know.
+    generation: AtomicU64,
+    /// One space for all profiles, with `isolation: none`.
+    common: Arc<Space>,
+    next_connection: AtomicU64,
+    pub(crate) shutdown: watch::Sender<bool>,
+}
+
+impl Hub {
+    pub(crate) fn new(config: Config, clock: Clock, hooks: Vec<Arc<dyn Hook>>) -> Arc<Self> {
+        let parallel = std::thread::available_parallelism().map_or(1, usize::from);
+        let hub = Hub {
+            clock,
+            directory: ArcSwap::from_pointee(Directory::new(&config)),
+            accounts: RwLock::new(BTreeMap::new()),
+            hooks: Hooks::new(hooks),
+            stats: Stats::default(),
+            janitor: Janitor::default(),
+            admission: Admission::default(),
+            password_checks: Semaphore::new(parallel),
+            generation: AtomicU64::new(0),
+            common: Arc::default(),
+            next_connection: AtomicU64::new(1),
+            shutdown: watch::Sender::new(false),
+            config: ArcSwap::from_pointee(config),
+        };
+        hub.set_accounts(&hub.config.load());
+        Arc::new(hub)
+    }
+
+    /// Puts another configuration in force: plans and limits at once, with the counts of the current windows kept; clients
+    /// whose profile or device is no longer there are disconnected.
+    pub(crate) fn reload(&self, config: Config) {
+        let gone: Vec<Arc<Account>> = {
+            let accounts = self.accounts.read();
+            accounts.values().filter(|a| !config.profiles.contains_key(a.name())).cloned().collect()
+        };
+        self.directory.store(Arc::new(Directory::new(&config)));
+        self.set_accounts(&config);
+        self.config.store(Arc::new(config));
+        self.generation.fetch_add(1, Ordering::Release);
+        // Everyone looks at the new configuration now, and those who are not in it any more find out.
+        let accounts: Vec<Arc<Account>> = self.accounts.read().values().cloned().collect();
+        for account in accounts {
+            account.registry().connected().iter().for_each(|mailbox| mailbox.wake());
+        }
+        for account in gone {
+            account.registry().connected().iter().for_each(|mailbox| mailbox.signal(Signal::Administrative));
+        }
+    }
+
+    fn set_accounts(&self, config: &Config) {
+        let mut accounts = self.accounts.write();
+        accounts.retain(|name, _| config.profiles.contains_key(name));
+        for (name, profile) in &config.profiles {
+            match accounts.get(name) {
+                Some(account) => account.update(profile),
+                None => {
+                    let space = match config.isolation {
+                        Isolation::Profile => Arc::default(),
+                        Isolation::None => Arc::clone(&self.common),
+                    };
+                    accounts.insert(Arc::clone(name), Arc::new(Account::new(profile, space)));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn account(&self, profile: &str) -> Option<Arc<Account>> {
+        self.accounts.read().get(profile).cloned()
+    }
+
+    pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {
+        self.accounts.read().values().cloned().collect()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// A number for a connection that no other has.
+    pub(crate) fn connection_id(&self) -> u64 {
+        self.next_connection.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether a client that connected as `identity` may stay.
+    pub(crate) fn still_holds(&self, identity: &Identity) -> bool {
+        self.directory.load().holds(&self.config.load(), identity)
+    }
+
+    /// Keeps a message as its topic's retained one, as far as the plan's caps allow.
+    pub(crate) fn retain(&self, account: &Account, message: &Message) -> RetainOutcome {
+        let plan = account.plan();
+        let outcome = account.space().retain(message, plan.caps.max_retained_messages, plan.caps.max_retained_bytes);
+        if outcome != RetainOutcome::Done {
+            self.stats.dropped_retained_full.add(1);
+        }
+        outcome
+    }
+
+    /// Publishes a will, asked about and counted as any publish of its client. Nothing where that is done; else when to try
+    /// again, for a will of QoS 1 or 2 over the limit: it was accepted with the CONNECT, and is not dropped.
+    pub(crate) fn publish_will(&self, client: &Client, message: &Message, now: Now) -> Option<u64> {
+        let event = PublishEvent {
+            topic: message.topic(),
+            payload: message.payload(),
+            qos: message.qos(),
+            retain: message.retain(),
+            will: true,
+        };
+        match self.hooks.publish(client, &event, now, || Verdict::Allow) {
+            Verdict::Allow => {}
+            Verdict::Refuse(_) => {
+                self.stats.dropped_refused.add(1);
+                return None;
+            }
+            Verdict::Deny(denial) => {
+                self.stats.denied.add(1);
+                if message.qos() != QoS::AtMostOnce && !denial.never_fits {
+                    return Some(now.mono + denial.resets_at.0.saturating_sub(now.wall.0).max(1));
+                }
+                self.stats.dropped_publish_limit.add(1);
+                return None;
+            }
+        }
+        self.stats.messages_in.add(1);
+        let message = message.received_at(now.mono);
+        if message.retain() {
+            self.retain(&client.account, &message);
+        }
+        Publisher::publish_once(client.account.space(), &message, &self.stats);
+        None
+    }
+
+    /// Ends a session for good: its subscriptions are removed, what it was owed is dropped, and a will that still waits is
+    /// published.
+    pub(crate) fn end_session(&self, account: &Account, mut parked: Parked, now: Now) {
+        if let Some(will) = parked.will.take() {
+            self.last_will(will, now);
+        }
+        let session = parked.session;
+        let mailbox = session.mailbox().id();
+        for filter in session.filters() {
+            let (share, filter) = split_share(filter);
+            account.space().unsubscribe(filter, share, mailbox);
+        }
+        self.stats.dropped_session_ended.add(session.undelivered() as u64);
+        session.mailbox().end(&self.stats);
+        self.stats.sessions.sub(1);
+    }
+
+    /// Publishes the will of a session that is over; one that is over the limit waits with the janitor.
+    pub(crate) fn last_will(&self, will: PendingWill, now: Now) {
+        if let Some(due) = self.publish_will(&will.client, &will.message, now) {
+            self.janitor.enter_will(PendingWill { due, ..will }, &self.stats);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Listeners, and the byte streams that come out of them. Called by the broker, which hands each stream to the edge. It knows
+//! nothing of MQTT.
+
+mod listener;
+mod stream;
+
+pub use listener::BoundAddress;
+pub(crate) use listener::Listener;
+pub(crate) use stream::ByteStream;

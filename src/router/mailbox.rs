@@ -1,0 +1,283 @@
+//! The mailbox of a session: where publishers put messages, and where the session's connection takes them whole. It outlives
+//! the connection, so that a session that is away keeps what it is owed. Its lock is held for a push or a swap, never while
+//! anything is encoded or written.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+
+use parking_lot::Mutex;
+
+use super::Delivery;
+use crate::stats::Stats;
+use crate::wire::QoS;
+
+/// How much may wait for one session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    pub(crate) messages: usize,
+    pub(crate) bytes: u64,
+    /// Retained messages that wait to be sent for new subscriptions.
+    pub(crate) replay: usize,
+}
+
+/// What a connection is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Another connection has taken its client identifier [MQTT-3.1.4-3].
+    TakenOver,
+    /// The broker is going away.
+    Shutdown,
+    /// An operator, or a device that is no longer configured, ends it.
+    Administrative,
+}
+
+pub(crate) struct Mailbox {
+    id: u64,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    queue: VecDeque<Delivery>,
+    /// Bytes in `queue`, replays aside: those are shared with the retained messages anyway.
+    bytes: u64,
+    /// How many in `queue` are replays.
+    replays: usize,
+    /// How many in `queue` could be dropped for a message of a higher QoS.
+    droppable: usize,
+    /// What the connection has taken and cannot send yet: it counts towards the caps.
+    held: Held,
+    caps: Caps,
+    state: State,
+    signal: Option<Signal>,
+    waker: Option<Waker>,
+    /// Whether the waker is to be woken for a message; it always is for a signal.
+    armed: bool,
+}
+
+/// Messages that a connection holds back, and their bytes.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) messages: usize,
+    pub(crate) bytes: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Connected,
+    Away,
+    Ended,
+}
+
+/// The most that an idle mailbox keeps allocated, in messages.
+const IDLE_CAPACITY: usize = 8;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Mailbox {
+    pub(crate) fn new(caps: Caps) -> Self {
+        Mailbox {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            inner: Mutex::new(Inner {
+                queue: VecDeque::new(),
+                bytes: 0,
+                replays: 0,
+                droppable: 0,
+                held: Held::default(),
+                caps,
+                state: State::Connected,
+                signal: None,
+                waker: None,
+                armed: false,
+            }),
+        }
+    }
+
+    /// A number that no other mailbox of this process has: the session's identity within the broker.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.inner.lock().state == State::Connected
+    }
+
+    /// Puts a message in, if the caps allow: a full queue drops its newest QoS 0 message first, and otherwise refuses this
+    /// one. Tells whether the message is now in the queue.
+    pub(crate) fn push(&self, delivery: Delivery, stats: &Stats) -> bool {
+        let mut inner = self.inner.lock();
+        match inner.state {
+            State::Connected => {}
+            State::Away if delivery.qos != QoS::AtMostOnce => {}
+            State::Away => {
+                stats.dropped_offline.add(1);
+                return false;
+            }
+            State::Ended => return false,
+        }
+        if !inner.make_room(&delivery, stats) {
+            return false;
+        }
+        inner.note(&delivery, true);
+        inner.queue.push_back(delivery);
+        if inner.armed {
+            inner.wake();
+        }
+        true
+    }
+
+    /// Tells the connection something; an earlier word that it has not heard yet stands.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let mut inner = self.inner.lock();
+        inner.signal.get_or_insert(signal);
+        inner.wake();
+    }
+
+    /// Has the connection look around.
+    pub(crate) fn wake(&self) {
+        self.inner.lock().wake();
+    }
+
+    pub(crate) fn take_signal(&self) -> Option<Signal> {
+        self.inner.lock().signal.take()
+    }
+
+    /// Moves up to `max_bytes` of messages (at least one) into `into`, and notes what the connection still
+    /// holds back from earlier.
+    pub(crate) fn take(&self, into: &mut VecDeque<Delivery>, max_bytes: u64, held: Held) {
+        let mut inner = self.inner.lock();
+        inner.held = held;
+        if inner.bytes <= max_bytes && inner.replays == 0 {
+            into.append(&mut inner.queue);
+            (inner.bytes, inner.droppable) = (0, 0);
+            return;
+        }
+        let mut taken = 0;
+        while taken < max_bytes
+            && let Some(delivery) = inner.queue.pop_front()
+        {
+            taken += delivery.message.size() as u64;
+            inner.note(&delivery, false);
+            into.push_back(delivery);
+        }
+    }
+
+    /// Asks to be woken by a signal, and, where `messages` is set, by a message too. False where there is one already: then
+    /// nothing was arranged for messages.
+    pub(crate) fn arm(&self, waker: &Waker, messages: bool) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.signal.is_some() || (messages && !inner.queue.is_empty()) {
+            return false;
+        }
+        inner.armed = messages;
+        if inner.queue.is_empty() && inner.queue.capacity() > IDLE_CAPACITY {
+            inner.queue = VecDeque::new();
+        }
+        match &mut inner.waker {
+            Some(old) if old.will_wake(waker) => {}
+            slot => *slot = Some(waker.clone()),
+        }
+        true
+    }
+
+    /// The session's connection is there: messages of every QoS are taken, under these caps.
+    pub(crate) fn connected(&self, caps: Caps) {
+        let mut inner = self.inner.lock();
+        inner.state = State::Connected;
+        inner.caps = caps;
+        inner.signal = None;
+    }
+
+    pub(crate) fn set_caps(&self, caps: Caps) {
+        self.inner.lock().caps = caps;
+    }
+
+    /// The connection is gone, and the session stays: what it held back goes to the front of the queue, QoS 0 is dropped.
+    pub(crate) fn away(&self, held_back: VecDeque<Delivery>, stats: &Stats) {
+        let mut inner = self.inner.lock();
+        inner.state = State::Away;
+        inner.waker = None;
+        inner.armed = false;
+        inner.held = Held::default();
+        let newer = std::mem::replace(&mut inner.queue, held_back);
+        inner.queue.extend(newer);
+        let all = inner.queue.len();
+        inner.queue.retain(|delivery| delivery.qos != QoS::AtMostOnce);
+        stats.dropped_offline.add((all - inner.queue.len()) as u64);
+        inner.queue.shrink_to_fit();
+        inner.recount();
+    }
+
+    /// The session is over: nothing more is taken, what is there is dropped.
+    pub(crate) fn end(&self, stats: &Stats) {
+        let mut inner = self.inner.lock();
+        inner.state = State::Ended;
+        inner.waker = None;
+        let queue = std::mem::take(&mut inner.queue);
+        inner.held = Held::default();
+        inner.recount();
+        drop(inner);
+        stats.dropped_session_ended.add(queue.iter().filter(|d| d.qos != QoS::AtMostOnce).count() as u64);
+    }
+}
+
+impl Inner {
+    fn wake(&mut self) {
+        self.armed = false;
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Keeps the sums of the queue as a delivery goes in or out.
+    fn note(&mut self, delivery: &Delivery, goes_in: bool) {
+        let (bytes, replay, droppable) = match (delivery.replay, delivery.qos) {
+            (true, _) => (0, 1, 0),
+            (false, QoS::AtMostOnce) => (delivery.message.size() as u64, 0, 1),
+            (false, _) => (delivery.message.size() as u64, 0, 0),
+        };
+        if goes_in {
+            self.bytes += bytes;
+            self.replays += replay;
+            self.droppable += droppable;
+        } else {
+            self.bytes -= bytes;
+            self.replays -= replay;
+            self.droppable -= droppable;
+        }
+    }
+
+    fn recount(&mut self) {
+        (self.bytes, self.replays, self.droppable) = (0, 0, 0);
+        let queue = std::mem::take(&mut self.queue);
+        for delivery in &queue {
+            self.note(delivery, true);
+        }
+        self.queue = queue;
+    }
+
+    /// Whether the delivery fits, after dropping the newest QoS 0 messages if that makes it fit.
+    fn make_room(&mut self, delivery: &Delivery, stats: &Stats) -> bool {
+        if delivery.replay {
+            let fits = self.replays < self.caps.replay;
+            if !fits {
+                stats.dropped_queue_full.add(1);
+            }
+            return fits;
+        }
+        loop {
+            let messages = self.queue.len() - self.replays + self.held.messages;
+            let bytes = self.bytes + self.held.bytes + delivery.message.size() as u64;
+            if messages < self.caps.messages && bytes <= self.caps.bytes {
+                return true;
+            }
+            stats.dropped_queue_full.add(1);
+            if delivery.qos == QoS::AtMostOnce || self.droppable == 0 {
+                return false;
+            }
+            let newest = self.queue.iter().rposition(|d| d.qos == QoS::AtMostOnce && !d.replay);
+            let Some(dropped) = newest.and_then(|at| self.queue.remove(at)) else { return false };
+            self.note(&dropped, false);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A topic space: the subscriptions and retained messages of one profile (or of all, with `isolation: none`). The edge
+//! publishes into it and subscribes in it. A publisher keeps the route of its latest topics, valid while the generation of
+//! the space's subscriptions has not changed, so that a device on its few topics never walks the tree twice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use super::message::{Delivery, Message};
+use super::retained::{RetainOutcome, Retained};
+use super::shared::{self, Group};
+use super::tree::{self, Subscription, Target, Tree};
+use crate::stats::Stats;
+
+#[derive(Default)]
+pub(crate) struct Space {
+    tree: RwLock<Tree>,
+    /// Grows with every change of the subscriptions, before the change is acknowledged.
+    generation: AtomicU64,
+    retained: RwLock<Retained>,
+}
+
+/// Who a topic goes to.
+#[derive(Default)]
+pub(crate) struct Route {
+    targets: Vec<Target>,
+    groups: Vec<Arc<Group>>,
+}
+
+impl Space {
+    /// Adds or replaces a session's subscription; `share` is the name of its shared group, if it is in one.
+    pub(crate) fn subscribe(&self, filter: &str, share: Option<&str>, subscription: Subscription) {
+        let mut tree = self.tree.write();
+        tree.insert(filter, share, subscription);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Removes a session's subscription.
+    pub(crate) fn unsubscribe(&self, filter: &str, share: Option<&str>, mailbox: u64) {
+        let mut tree = self.tree.write();
+        tree.remove(filter, share, mailbox);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// The route of a topic as of now, and the generation it is good for.
+    fn route(&self, topic: &[u8]) -> (Route, u64) {
+        let tree = self.tree.read();
+        let generation = self.generation.load(Ordering::Acquire);
+        let mut route = Route::default();
+        tree.matches(topic, &mut route.targets, &mut route.groups);
+        drop(tree);
+        if route.targets.len() > 1 {
+            tree::merge(&mut route.targets);
+        }
+        if route.groups.len() > 1 {
+            route.groups.dedup_by(|a, b| shared::same(a, b));
+        }
+        (route, generation)
+    }
+
+    /// Keeps a message as its topic's retained one.
+    pub(crate) fn retain(&self, message: &Message, max_messages: usize, max_bytes: u64) -> RetainOutcome {
+        self.retained.write().set(message, max_messages, max_bytes)
+    }
+
+    /// The retained messages that a filter matches and that have not expired at `now`; expired ones are removed.
+    pub(crate) fn retained(&self, filter: &str, now: u64) -> Vec<Message> {
+        let mut found = self.retained.read().matches(filter);
+        let expired: Vec<Message> = found.extract_if(.., |message| message.expiry_left(now).is_err()).collect();
+        if !expired.is_empty() {
+            let mut retained = self.retained.write();
+            for message in expired {
+                retained.remove_expired(&message.topic_bytes()[2..], now);
+            }
+        }
+        found
+    }
+}
+
+impl Route {
+    /// Puts the message into every mailbox of the route. Tells how many sessions it matched.
+    pub(crate) fn publish(&self, message: &Message, stats: &Stats) -> usize {
+        let mut matched = 0;
+        for target in &self.targets {
+            if target.no_local && target.mailbox.id() == message.publisher() {
+                continue;
+            }
+            matched += 1;
+            let delivery = Delivery {
+                message: message.clone(),
+                qos: target.qos.min(message.qos()),
+                retain: target.retain_as_published && message.retain(),
+                replay: false,
+                ids: target.ids.clone(),
+            };
+            target.mailbox.push(delivery, stats);
+        }
+        for group in &self.groups {
+            if let Some(member) = group.choose() {
+                matched += 1;
+                let target = Target::from(member);
+                let delivery = Delivery {
+                    message: message.clone(),
+                    qos: target.qos.min(message.qos()),
+                    retain: target.retain_as_published && message.retain(),
+                    replay: false,
+                    ids: target.ids,
+                };
+                target.mailbox.push(delivery, stats);
+            }
+        }
+        matched
+    }
+}
+
+/// A publisher's latest routes.
+#[derive(Default)]
+pub(crate) struct Publisher {
+    routes: Vec<Cached>,
+    /// The entry that is given up next.
+    oldest: usize,
+}
+
+struct Cached {
+    topic: Box<[u8]>,
+    generation: u64,
+    route: Route,
+}
+
+/// How many topics a publisher's routes are kept for.
+const ROUTES: usize = 4;
+
+impl Publisher {
+    /// The route of a topic, from memory where it still holds.
+    pub(crate) fn route(&mut self, space: &Space, topic: &[u8]) -> &Route {
+        let generation = space.generation.load(Ordering::Acquire);
+        let known = self.routes.iter().position(|cached| *cached.topic == *topic);
+        let at = match known {
+            Some(at) if self.routes[at].generation == generation => return &self.routes[at].route,
+            Some(at) => at,
+            None if self.routes.len() < ROUTES => {
+                self.routes.push(Cached { topic: topic.into(), generation: 0, route: Route::default() });
+                self.routes.len() - 1
+            }
+            None => {
+                self.oldest = (self.oldest + 1) % ROUTES;
+                self.routes[self.oldest].topic = topic.into();
+                self.oldest
+            }
+        };
+        let (route, generation) = space.route(topic);
+        self.routes[at].generation = generation;
+        self.routes[at].route = route;
+        &self.routes[at].route
+    }
+
+    /// Publishes without keeping the route: for a will, once in a session's life.
+    pub(crate) fn publish_once(space: &Space, message: &Message, stats: &Stats) -> usize {
+        let (route, _) = space.route(&message.topic_bytes()[2..]);
+        route.publish(message, stats)
+    }
+}

@@ -1,0 +1,332 @@
+//! The subscription tree: topic filters by level, so that matching a topic walks its levels and not the filters. Called by
+//! [`Space`](super::Space) under its lock. A node stays only while a filter needs it.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::shared::Group;
+use super::{Mailbox, SubscriptionIds};
+use crate::wire::QoS;
+
+/// One session's subscription to one filter, as the router needs it.
+#[derive(Clone)]
+pub(crate) struct Subscription {
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// The QoS that was granted.
+    pub(crate) qos: QoS,
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+    pub(crate) id: Option<u32>,
+}
+
+/// A session that a topic matches, by one or several of its filters.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) qos: QoS,
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+    pub(crate) ids: SubscriptionIds,
+}
+
+#[derive(Default)]
+pub(super) struct Tree {
+    root: Node,
+}
+
+#[derive(Default)]
+struct Node {
+    children: HashMap<Box<[u8]>, Box<Node>>,
+    plus: Option<Box<Node>>,
+    /// Filters that end at this level.
+    here: Option<Box<Subscribers>>,
+    /// Filters that end in `#` below this level; they match this level too.
+    below: Option<Box<Subscribers>>,
+}
+
+/// Everyone who subscribes one filter.
+#[derive(Default)]
+struct Subscribers {
+    list: Vec<Subscription>,
+    /// Where each session is in `list`, once that is too long to look through.
+    index: Option<HashMap<u64, usize>>,
+    groups: Vec<(Box<str>, Arc<Group>)>,
+}
+
+/// Beyond this many subscribers of one filter, they are found by index.
+const LINEAR: usize = 16;
+
+impl Tree {
+    /// Adds a subscription to a filter, in the shared group of that name if there is one. An equal filter's earlier
+    /// subscription of the same session is replaced [MQTT-3.8.4-3].
+    pub(super) fn insert(&mut self, filter: &str, share: Option<&str>, subscription: Subscription) {
+        let mut node = &mut self.root;
+        let mut levels = filter.as_bytes().split(|b| *b == b'/');
+        let slot = loop {
+            match levels.next() {
+                None => break &mut node.here,
+                Some(b"#") => break &mut node.below,
+                Some(b"+") => node = node.plus.get_or_insert_default(),
+                Some(level) => node = node.children.entry(level.into()).or_default(),
+            }
+        };
+        slot.get_or_insert_default().insert(share, subscription);
+    }
+
+    /// Removes a session's subscription to a filter, and every node that no filter needs any more.
+    pub(super) fn remove(&mut self, filter: &str, share: Option<&str>, mailbox: u64) {
+        let levels: Vec<&[u8]> = filter.as_bytes().split(|b| *b == b'/').collect();
+        remove(&mut self.root, &levels, share, mailbox);
+    }
+
+    /// Adds everyone whose filters match the topic: `targets` may hold a session several times, once for each filter.
+    pub(super) fn matches(&self, topic: &[u8], targets: &mut Vec<Target>, groups: &mut Vec<Arc<Group>>) {
+        // Only where a literal and a `+` both lead on is there a second way to remember.
+        let mut others: Vec<(&Node, Option<&[u8]>)> = Vec::new();
+        let mut node = &self.root;
+        let mut rest = Some(topic);
+        let mut first = true;
+        loop {
+            // A leading wildcard does not match a topic that begins with `$` [MQTT-4.7.2-1].
+            let wildcards = !(first && topic.starts_with(b"$"));
+            if wildcards && let Some(below) = &node.below {
+                below.collect(targets, groups);
+            }
+            let next = match rest {
+                None => {
+                    if let Some(here) = &node.here {
+                        here.collect(targets, groups);
+                    }
+                    None
+                }
+                Some(remaining) => {
+                    let (level, after) = split_level(remaining);
+                    let literal = node.children.get(level).map(Box::as_ref);
+                    let plus = node.plus.as_deref().filter(|_| wildcards);
+                    match (literal, plus) {
+                        (Some(literal), Some(plus)) => {
+                            others.push((plus, after));
+                            Some((literal, after))
+                        }
+                        (one, other) => one.or(other).map(|node| (node, after)),
+                    }
+                }
+            };
+            first = false;
+            match next.or_else(|| others.pop()) {
+                Some(way) => (node, rest) = way,
+                None => return,
+            }
+        }
+    }
+}
+
+/// The first level of what remains of a topic, and what remains after it.
+fn split_level(topic: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match topic.iter().position(|b| *b == b'/') {
+        Some(at) => (&topic[..at], Some(&topic[at + 1..])),
+        None => (topic, None),
+    }
+}
+
+/// Removes below `node`; tells whether `node` is empty now.
+fn remove(root: &mut Node, levels: &[&[u8]], share: Option<&str>, mailbox: u64) {
+    // Walk down to the deepest node that must stay whatever happens, so that an emptied chain is cut in one place and no
+    // recursion follows the filter's depth.
+    let Some((slot_level, path)) = slot_of(levels) else { return };
+    if !root.drop_subscriber(path, slot_level, share, mailbox) {
+        return;
+    }
+    root.prune(path);
+}
+
+/// Splits a filter into the levels to walk and whether it ends in `#`.
+fn slot_of<'a, 'b>(levels: &'b [&'a [u8]]) -> Option<(Slot, &'b [&'a [u8]])> {
+    match levels {
+        [] => None,
+        [path @ .., b"#"] => Some((Slot::Below, path)),
+        path => Some((Slot::Here, path)),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Slot {
+    Here,
+    Below,
+}
+
+impl Node {
+    fn is_empty(&self) -> bool {
+        self.children.is_empty() && self.plus.is_none() && self.here.is_none() && self.below.is_none()
+    }
+
+    fn child(&self, level: &[u8]) -> Option<&Node> {
+        if level == b"+" { self.plus.as_deref() } else { self.children.get(level).map(Box::as_ref) }
+    }
+
+    fn child_mut(&mut self, level: &[u8]) -> Option<&mut Node> {
+        if level == b"+" { self.plus.as_deref_mut() } else { self.children.get_mut(level).map(Box::as_mut) }
+    }
+
+    fn drop_child(&mut self, level: &[u8]) {
+        if level == b"+" {
+            self.plus = None;
+        } else {
+            self.children.remove(level);
+            if self.children.len() * 4 < self.children.capacity() {
+                self.children.shrink_to_fit();
+            }
+        }
+    }
+
+    /// Takes a session out of the slot at the end of `path`; tells whether the node there is empty now.
+    fn drop_subscriber(&mut self, path: &[&[u8]], slot: Slot, share: Option<&str>, mailbox: u64) -> bool {
+        let mut node = self;
+        for level in path {
+            match node.child_mut(level) {
+                Some(child) => node = child,
+                None => return false,
+            }
+        }
+        let slot = match slot {
+            Slot::Here => &mut node.here,
+            Slot::Below => &mut node.below,
+        };
+        if slot.as_mut().is_some_and(|subscribers| subscribers.remove(share, mailbox)) {
+            *slot = None;
+        }
+        node.is_empty()
+    }
+
+    /// Cuts the branch that leads along `path` to an empty node, as high up as nothing else hangs on it.
+    fn prune(&mut self, path: &[&[u8]]) {
+        let mut cut = 0;
+        let mut node = &*self;
+        for (depth, level) in path.iter().enumerate() {
+            let only_this = node.here.is_none()
+                && node.below.is_none()
+                && node.children.len() + usize::from(node.plus.is_some()) == 1;
+            if !only_this {
+                cut = depth;
+            }
+            match node.child(level) {
+                Some(child) => node = child,
+                None => return,
+            }
+        }
+        let mut node = self;
+        for level in &path[..cut.min(path.len())] {
+            match node.child_mut(level) {
+                Some(child) => node = child,
+                None => return,
+            }
+        }
+        if let Some(level) = path.get(cut) {
+            node.drop_child(level);
+        }
+    }
+}
+
+impl Drop for Node {
+    /// Takes deep chains apart one by one: a filter of thousands of levels must not use up the stack.
+    fn drop(&mut self) {
+        let mut below: Vec<Box<Node>> = self.children.drain().map(|(_, node)| node).collect();
+        below.extend(self.plus.take());
+        while let Some(mut node) = below.pop() {
+            below.extend(node.children.drain().map(|(_, node)| node));
+            below.extend(node.plus.take());
+        }
+    }
+}
+
+impl Subscribers {
+    fn insert(&mut self, share: Option<&str>, subscription: Subscription) {
+        if let Some(name) = share {
+            let group = match self.groups.iter().find(|(n, _)| n.as_ref() == name) {
+                Some((_, group)) => group,
+                None => {
+                    self.groups.push((name.into(), Arc::default()));
+                    &self.groups[self.groups.len() - 1].1
+                }
+            };
+            group.insert(subscription);
+            return;
+        }
+        let id = subscription.mailbox.id();
+        if let Some(at) = self.position(id) {
+            self.list[at] = subscription;
+            return;
+        }
+        self.list.push(subscription);
+        match &mut self.index {
+            Some(index) => {
+                index.insert(id, self.list.len() - 1);
+            }
+            None if self.list.len() > LINEAR => {
+                self.index = Some(self.list.iter().enumerate().map(|(at, s)| (s.mailbox.id(), at)).collect());
+            }
+            None => {}
+        }
+    }
+
+    /// Removes a session; tells whether no one is left.
+    fn remove(&mut self, share: Option<&str>, mailbox: u64) -> bool {
+        if let Some(name) = share {
+            self.groups.retain(|(n, group)| n.as_ref() != name || !group.remove(mailbox));
+        } else if let Some(at) = self.position(mailbox) {
+            self.list.swap_remove(at);
+            if let Some(index) = &mut self.index {
+                index.remove(&mailbox);
+                if let Some(moved) = self.list.get(at) {
+                    index.insert(moved.mailbox.id(), at);
+                }
+            }
+            if self.list.len() <= LINEAR / 2 {
+                self.index = None;
+            }
+            if self.list.len() * 4 < self.list.capacity() {
+                self.list.shrink_to_fit();
+            }
+        }
+        self.list.is_empty() && self.groups.is_empty()
+    }
+
+    fn position(&self, mailbox: u64) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.get(&mailbox).copied(),
+            None => self.list.iter().position(|s| s.mailbox.id() == mailbox),
+        }
+    }
+
+    fn collect(&self, targets: &mut Vec<Target>, groups: &mut Vec<Arc<Group>>) {
+        targets.extend(self.list.iter().cloned().map(Target::from));
+        groups.extend(self.groups.iter().map(|(_, group)| Arc::clone(group)));
+    }
+}
+
+impl From<Subscription> for Target {
+    fn from(s: Subscription) -> Self {
+        let mut ids = SubscriptionIds::None;
+        ids.add(s.id);
+        Target { mailbox: s.mailbox, qos: s.qos, no_local: s.no_local, retain_as_published: s.retain_as_published, ids }
+    }
+}
+
+/// Makes one target of a session's several: the highest QoS, all identifiers. `targets` comes back ordered by session.
+pub(super) fn merge(targets: &mut Vec<Target>) {
+    targets.sort_by_key(|t| t.mailbox.id());
+    targets.dedup_by(|later, kept| {
+        let same = later.mailbox.id() == kept.mailbox.id();
+        if same {
+            kept.qos = kept.qos.max(later.qos);
+            // The client asked for its own messages, or for the flag, by at least one of its subscriptions.
+            kept.no_local &= later.no_local;
+            kept.retain_as_published |= later.retain_as_published;
+            for id in later.ids.as_slice() {
+                kept.ids.add(Some(*id));
+            }
+        }
+        same
+    });
+}

@@ -1,0 +1,311 @@
+//! The MQTT session as a state machine: packet identifiers, what is in flight in both directions, what waits for quota, and
+//! what is sent again on resume. Driven by the edge: packets and deliveries go in with `now`, bytes come out. It does no I/O
+//! and reads no clock, so losses and reconnects are tested without a network.
+
+mod link;
+mod registry;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+
+pub(crate) use link::Link;
+pub(crate) use registry::{Claim, Due, Parked, PendingWill, Registry, Released};
+
+use crate::router::{Delivery, Held, Mailbox};
+use crate::stats::Stats;
+use crate::wire::{AckKind, PacketId, QoS, ReasonCode, SubscriptionOptions, put_ack};
+
+/// What the broker keeps for a client identifier, connected or not [MQTT-3.1.2-23].
+pub(crate) struct Session {
+    mailbox: Arc<Mailbox>,
+    subscriptions: HashMap<Box<str>, Subscribed>,
+    /// Packet identifiers of QoS 2 messages taken from the client and not yet released by it.
+    inbound: HashSet<u16>,
+    /// What was sent at QoS 1 and 2 and is not done, in the order of sending.
+    outbound: VecDeque<Outbound>,
+    /// Messages of QoS 1 and 2 that may not be sent yet: no quota, or over the `receive` limit.
+    waiting: VecDeque<Delivery>,
+    /// Bytes in `waiting`.
+    waiting_bytes: u64,
+    /// How many in `outbound` count against the client's Receive Maximum on this connection.
+    in_flight: usize,
+    last_id: u16,
+}
+
+/// A subscription as the session remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subscribed {
+    pub(crate) options: SubscriptionOptions,
+    pub(crate) id: Option<u32>,
+}
+
+struct Outbound {
+    id: PacketId,
+    step: Step,
+    /// Whether it was sent on this connection.
+    sent: bool,
+}
+
+enum Step {
+    /// PUBLISH was sent; PUBACK or PUBREC is awaited.
+    Publish(Delivery),
+    /// PUBREC has come and PUBREL was sent; PUBCOMP is awaited.
+    Release,
+}
+
+/// Whether a delivery can be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    Now,
+    /// There is no quota for it, or something older must be sent again first.
+    NoQuota,
+    /// Its expiry interval has passed [MQTT-3.3.2-5].
+    Expired,
+    /// It is larger than the client takes [MQTT-3.1.2-25].
+    TooLarge,
+}
+
+impl Session {
+    /// A new session around its mailbox.
+    pub(crate) fn new(mailbox: Arc<Mailbox>) -> Self {
+        Session {
+            mailbox,
+            subscriptions: HashMap::new(),
+            inbound: HashSet::new(),
+            outbound: VecDeque::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            in_flight: 0,
+            last_id: 0,
+        }
+    }
+
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Remembers a subscription; tells whether its filter is new [MQTT-3.8.4-3].
+    pub(crate) fn subscribe(&mut self, filter: &str, subscribed: Subscribed) -> bool {
+        match self.subscriptions.get_mut(filter) {
+            Some(known) => {
+                *known = subscribed;
+                false
+            }
+            None => {
+                self.subscriptions.insert(filter.into(), subscribed);
+                true
+            }
+        }
+    }
+
+    /// Forgets a subscription; tells whether there was one.
+    pub(crate) fn unsubscribe(&mut self, filter: &str) -> bool {
+        self.subscriptions.remove(filter).is_some()
+    }
+
+    pub(crate) fn is_subscribed(&self, filter: &str) -> bool {
+        self.subscriptions.contains_key(filter)
+    }
+
+    pub(crate) fn subscription_count(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    pub(crate) fn filters(&self) -> impl Iterator<Item = &str> {
+        self.subscriptions.keys().map(AsRef::as_ref)
+    }
+
+    // From the client.
+
+    /// Whether a QoS 2 packet identifier is open: a PUBLISH with it is the same message again [MQTT-4.3.3-10].
+    pub(crate) fn is_open(&self, id: PacketId) -> bool {
+        self.inbound.contains(&id.get())
+    }
+
+    /// How many QoS 2 messages of the client are open: they count against the Receive Maximum it was given.
+    pub(crate) fn open_count(&self) -> usize {
+        self.inbound.len()
+    }
+
+    /// Opens a QoS 2 packet identifier, when PUBREC is about to be sent.
+    pub(crate) fn open(&mut self, id: PacketId) {
+        self.inbound.insert(id.get());
+    }
+
+    /// PUBREL: closes the packet identifier; tells whether it was open.
+    pub(crate) fn release(&mut self, id: PacketId) -> bool {
+        let was_open = self.inbound.remove(&id.get());
+        if self.inbound.is_empty() && self.inbound.capacity() > 64 {
+            self.inbound = HashSet::new();
+        }
+        was_open
+    }
+
+    // To the client.
+
+    /// Whether a delivery can be sent at `now`, told before it is counted against a limit.
+    pub(crate) fn ready(&self, delivery: &Delivery, link: &Link, now: u64) -> Ready {
+        let Ok(expiry) = delivery.message.expiry_left(now) else { return Ready::Expired };
+        if delivery.packet_len(link.version(), expiry) > link.max_packet_size() {
+            return Ready::TooLarge;
+        }
+        if delivery.qos == QoS::AtMostOnce || (self.in_flight < link.quota() && self.can_follow()) {
+            return Ready::Now;
+        }
+        Ready::NoQuota
+    }
+
+    /// Sends a delivery that is [ready](Self::ready): assigns the packet identifier, counts the quota, writes the PUBLISH.
+    pub(crate) fn send(&mut self, delivery: Delivery, link: &mut Link, now: u64, out: &mut Vec<u8>) {
+        let expiry = delivery.message.expiry_left(now).unwrap_or(Some(0));
+        if delivery.qos == QoS::AtMostOnce {
+            link.publish(&delivery, None, false, expiry, out);
+            return;
+        }
+        let id = self.following_id();
+        self.last_id = id.get();
+        link.publish(&delivery, Some(id), false, expiry, out);
+        self.outbound.push_back(Outbound { id, step: Step::Publish(delivery), sent: true });
+        self.in_flight += 1;
+    }
+
+    /// PUBACK: the QoS 1 message is done, whatever the reason code [MQTT-4.4.0-2]. Tells whether it was known.
+    pub(crate) fn puback(&mut self, id: PacketId) -> bool {
+        let found = self.position(id).filter(
+            |at| matches!(&self.outbound[*at].step, Step::Publish(delivery) if delivery.qos == QoS::AtLeastOnce),
+        );
+        self.done(found)
+    }
+
+    /// PUBREC: the client has the QoS 2 message (or, with an error, refuses it). Tells whether it was known.
+    pub(crate) fn pubrec(&mut self, id: PacketId, reason: ReasonCode, out: &mut Vec<u8>) -> bool {
+        let found = self.position(id).filter(|at| match &self.outbound[*at].step {
+            Step::Publish(delivery) => delivery.qos == QoS::ExactlyOnce,
+            Step::Release => true,
+        });
+        let Some(at) = found else { return false };
+        if reason.is_error() {
+            return self.done(Some(at));
+        }
+        // From here on the PUBLISH is never sent again [MQTT-4.3.3-6].
+        self.outbound[at].step = Step::Release;
+        put_ack(out, AckKind::PubRel, id);
+        true
+    }
+
+    /// PUBCOMP: the QoS 2 message is done. Tells whether it was known.
+    pub(crate) fn pubcomp(&mut self, id: PacketId) -> bool {
+        let found = self.position(id).filter(|at| matches!(self.outbound[*at].step, Step::Release));
+        self.done(found)
+    }
+
+    /// Begins another connection: everything unacknowledged will be sent again, in its order, before anything newer
+    /// [MQTT-4.4.0-1].
+    pub(crate) fn resume(&mut self) {
+        self.in_flight = 0;
+        for outbound in &mut self.outbound {
+            outbound.sent = false;
+        }
+    }
+
+    /// Sends again what was not acknowledged on an earlier connection, as far as the client's Receive Maximum allows.
+    pub(crate) fn resend(&mut self, link: &mut Link, now: u64, out: &mut Vec<u8>) {
+        if self.outbound.back().is_none_or(|last| last.sent) {
+            return;
+        }
+        let mut too_large = Vec::new();
+        for (at, outbound) in self.outbound.iter_mut().enumerate().filter(|(_, o)| !o.sent) {
+            match &outbound.step {
+                Step::Publish(delivery) => {
+                    if self.in_flight >= link.quota() {
+                        break;
+                    }
+                    // Once sent, a message does not expire any more [MQTT-4.3.3-7]; what is left of its time is told.
+                    let expiry = delivery.message.expiry_left(now).unwrap_or(Some(0));
+                    if delivery.packet_len(link.version(), expiry) > link.max_packet_size() {
+                        too_large.push(at);
+                        continue;
+                    }
+                    link.publish(delivery, Some(outbound.id), true, expiry, out);
+                }
+                Step::Release => put_ack(out, AckKind::PubRel, outbound.id),
+            }
+            outbound.sent = true;
+            self.in_flight += 1;
+        }
+        for at in too_large.into_iter().rev() {
+            self.outbound.remove(at);
+        }
+    }
+
+    // What waits.
+
+    /// Keeps a QoS 1 or 2 delivery until it may be sent.
+    pub(crate) fn wait(&mut self, delivery: Delivery) {
+        self.waiting_bytes += delivery.message.size() as u64;
+        self.waiting.push_back(delivery);
+    }
+
+    /// The delivery that has waited longest.
+    pub(crate) fn next_waiting(&mut self) -> Option<Delivery> {
+        let delivery = self.waiting.pop_front()?;
+        self.waiting_bytes -= delivery.message.size() as u64;
+        Some(delivery)
+    }
+
+    /// Puts the delivery that was taken last back to where it was.
+    pub(crate) fn wait_first(&mut self, delivery: Delivery) {
+        self.waiting_bytes += delivery.message.size() as u64;
+        self.waiting.push_front(delivery);
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// What the mailbox must count as held.
+    pub(crate) fn held(&self) -> Held {
+        Held { messages: self.waiting.len(), bytes: self.waiting_bytes }
+    }
+
+    /// The connection is gone and the session stays: its mailbox collects from now on, and keeps what waited.
+    pub(crate) fn park(&mut self, stats: &Stats) {
+        self.waiting_bytes = 0;
+        let held_back = std::mem::take(&mut self.waiting);
+        self.mailbox.away(held_back, stats);
+        self.outbound.shrink_to_fit();
+    }
+
+    /// How many messages of QoS 1 and 2 the client was never heard to have received.
+    pub(crate) fn undelivered(&self) -> usize {
+        self.waiting.len() + self.outbound.iter().filter(|o| matches!(o.step, Step::Publish(_))).count()
+    }
+
+    fn position(&self, id: PacketId) -> Option<usize> {
+        // Acknowledgements come in the order of sending, or nearly so.
+        self.outbound.iter().position(|outbound| outbound.id == id)
+    }
+
+    fn done(&mut self, found: Option<usize>) -> bool {
+        let Some(outbound) = found.and_then(|at| self.outbound.remove(at)) else { return false };
+        self.in_flight -= usize::from(outbound.sent);
+        if self.outbound.is_empty() && self.outbound.capacity() > 8 {
+            self.outbound = VecDeque::new();
+        }
+        true
+    }
+
+    /// The packet identifier after the last one given.
+    fn following_id(&self) -> PacketId {
+        PacketId::new(self.last_id.wrapping_add(1)).unwrap_or(PacketId::MIN)
+    }
+
+    /// Whether a new message may follow what is in flight: everything older was sent, and the next packet identifier is
+    /// not in use [MQTT-2.2.1-4]. They are given in order, so of those in use only the oldest can be met.
+    fn can_follow(&self) -> bool {
+        self.outbound.back().is_none_or(|last| last.sent)
+            && self.outbound.front().is_none_or(|oldest| oldest.id != self.following_id())
+    }
+}

@@ -1,0 +1,214 @@
+//! Who owns the session of a client identifier: a connection, or nobody for now. One registry for each profile, so that client
+//! identifiers of different profiles never meet. A connection claims its session here, hands it over when another claims it,
+//! and parks it when it goes.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::Session;
+use crate::hooks::Client;
+use crate::router::{Mailbox, Message, Signal};
+
+#[derive(Default)]
+pub(crate) struct Registry {
+    slots: Mutex<HashMap<Box<str>, Slot>>,
+}
+
+enum Slot {
+    Connected {
+        /// Which connection owns the session.
+        owner: u64,
+        /// Where it can be told that it is taken over; nothing until it has come so far.
+        mailbox: Option<Arc<Mailbox>>,
+        heir: Option<Heir>,
+    },
+    Parked(Box<Parked>),
+}
+
+/// The connection that waits to have a session, and where it is handed over: nothing, if it ended with its connection.
+struct Heir {
+    owner: u64,
+    hand_over: oneshot::Sender<Option<Box<Parked>>>,
+}
+
+/// A session that no connection owns.
+pub(crate) struct Parked {
+    pub(crate) session: Session,
+    /// When it ends, in milliseconds of the monotonic clock; nothing: it never does.
+    pub(crate) expires: Option<u64>,
+    /// The will that is to be published unless the client comes back in time [MQTT-3.1.3-9].
+    pub(crate) will: Option<PendingWill>,
+}
+
+/// A will that waits for its delay to pass.
+pub(crate) struct PendingWill {
+    /// Whose it is.
+    pub(crate) client: Arc<Client>,
+    pub(crate) message: Message,
+    /// When it is published, in milliseconds of the monotonic clock.
+    pub(crate) due: u64,
+}
+
+impl Parked {
+    /// When this session next needs attention: its will is due, or it expires.
+    pub(crate) fn due(&self) -> Option<u64> {
+        let will = self.will.as_ref().map(|will| will.due);
+        match (will, self.expires) {
+            (Some(will), Some(expires)) => Some(will.min(expires)),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+/// What a claim found.
+pub(crate) enum Claim {
+    /// There was no session; the claimant owns the identifier now.
+    New,
+    /// There was one that nobody owned; the claimant owns it now.
+    Found(Box<Parked>),
+    /// A connection owns it and is told to hand it over: here, or nothing where it ended with its connection. The channel
+    /// closes where yet another claimant has come in between.
+    Awaited(oneshot::Receiver<Option<Box<Parked>>>),
+}
+
+/// What became of a session that its connection let go.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Released {
+    /// Another connection has it.
+    HandedOver,
+    /// It is kept, and needs attention at this time, if ever.
+    Parked(Option<u64>),
+    /// Nothing is left of it.
+    Gone,
+}
+
+/// What a parked session's time has brought.
+pub(crate) enum Due {
+    /// It has expired: the session is no longer in the registry.
+    Expired(Box<Parked>),
+    /// Its will is to be published; the session stays, and needs attention again at this time.
+    Will(PendingWill, Option<u64>),
+    /// Nothing yet, until this time.
+    NotYet(Option<u64>),
+}
+
+impl Registry {
+    /// Claims a client identifier for the connection `owner`.
+    pub(crate) fn claim(&self, client_id: &str, owner: u64) -> Claim {
+        let mut slots = self.slots.lock();
+        let mine = Slot::Connected { owner, mailbox: None, heir: None };
+        let Some(slot) = slots.get_mut(client_id) else {
+            slots.insert(client_id.into(), mine);
+            return Claim::New;
+        };
+        match slot {
+            Slot::Connected { mailbox, heir, .. } => {
+                let (hand_over, awaited) = oneshot::channel();
+                *heir = Some(Heir { owner, hand_over });
+                if let Some(mailbox) = mailbox {
+                    mailbox.signal(Signal::TakenOver);
+                }
+                Claim::Awaited(awaited)
+            }
+            Slot::Parked(_) => match std::mem::replace(slot, mine) {
+                Slot::Parked(parked) => Claim::Found(parked),
+                Slot::Connected { .. } => Claim::New,
+            },
+        }
+    }
+
+    /// The owner can be told things here from now on.
+    pub(crate) fn attach(&self, client_id: &str, owner: u64, mailbox: &Arc<Mailbox>) {
+        let mut slots = self.slots.lock();
+        if let Some(Slot::Connected { owner: current, mailbox: place, heir }) = slots.get_mut(client_id)
+            && *current == owner
+        {
+            *place = Some(Arc::clone(mailbox));
+            if heir.is_some() {
+                mailbox.signal(Signal::TakenOver);
+            }
+        }
+    }
+
+    /// The owner lets the session go: to its heir, else it is kept (`Some`) or over (`None`).
+    pub(crate) fn release(&self, client_id: &str, owner: u64, parked: Option<Box<Parked>>) -> Released {
+        let mut slots = self.slots.lock();
+        let Some(slot) = slots.get_mut(client_id) else { return Released::Gone };
+        let Slot::Connected { owner: current, heir, .. } = slot else { return Released::Gone };
+        if *current != owner {
+            return Released::Gone;
+        }
+        let mut parked = parked;
+        if let Some(heir) = heir.take() {
+            match heir.hand_over.send(parked) {
+                Ok(()) => {
+                    *slot = Slot::Connected { owner: heir.owner, mailbox: None, heir: None };
+                    return Released::HandedOver;
+                }
+                // The heir is gone: as if it had never come.
+                Err(returned) => parked = returned,
+            }
+        }
+        match parked {
+            Some(parked) => {
+                let due = parked.due();
+                *slot = Slot::Parked(parked);
+                Released::Parked(due)
+            }
+            None => {
+                slots.remove(client_id);
+                shrink(&mut slots);
+                Released::Gone
+            }
+        }
+    }
+
+    /// Looks after a parked session whose time may have come. `session` is its mailbox's number.
+    pub(crate) fn due(&self, client_id: &str, session: u64, now: u64) -> Option<Due> {
+        let mut slots = self.slots.lock();
+        let Some(Slot::Parked(parked)) = slots.get_mut(client_id) else { return None };
+        if parked.session.mailbox().id() != session {
+            return None;
+        }
+        if parked.expires.is_some_and(|at| at <= now) {
+            let Some(Slot::Parked(parked)) = slots.remove(client_id) else { return None };
+            shrink(&mut slots);
+            return Some(Due::Expired(parked));
+        }
+        match parked.will.take_if(|will| will.due <= now) {
+            Some(will) => Some(Due::Will(will, parked.due())),
+            None => Some(Due::NotYet(parked.due())),
+        }
+    }
+
+    /// Puts back a will that could not be published yet, to be tried again when it is due.
+    pub(crate) fn put_back(&self, client_id: &str, session: u64, will: PendingWill) -> Option<u64> {
+        let mut slots = self.slots.lock();
+        let Some(Slot::Parked(parked)) = slots.get_mut(client_id) else { return None };
+        if parked.session.mailbox().id() != session || parked.will.is_some() {
+            return None;
+        }
+        parked.will = Some(will);
+        parked.due()
+    }
+
+    /// Everyone who is connected.
+    pub(crate) fn connected(&self) -> Vec<Arc<Mailbox>> {
+        let slots = self.slots.lock();
+        let mailbox = |slot: &Slot| match slot {
+            Slot::Connected { mailbox, .. } => mailbox.clone(),
+            Slot::Parked(_) => None,
+        };
+        slots.values().filter_map(mailbox).collect()
+    }
+}
+
+/// Gives back the memory of a crowd that has left.
+fn shrink(slots: &mut HashMap<Box<str>, Slot>) {
+    if slots.len() * 8 < slots.capacity() {
+        slots.shrink_to_fit();
+    }
+}
