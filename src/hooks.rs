@@ -3,12 +3,14 @@
 //! the edge on the thread that reads the packet: a hook must answer at once and never wait.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::account::Account;
 use crate::clock::Now;
 use crate::limits::{Denial, DeviceMeters, Kind, Reading};
+use crate::router::Message;
 use crate::wire::{QoS, ReasonCode, SubscriptionOptions, Version};
 
 /// What a hook may look at, and refuse. Every moment has a default that allows.
@@ -145,14 +147,33 @@ pub struct PublishEvent<'a> {
 }
 
 /// A message that is about to be sent to a client.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct DeliverEvent<'a> {
+    pub(crate) message: &'a Message,
+    pub(crate) qos: QoS,
+}
+
+impl DeliverEvent<'_> {
     /// The topic name.
-    pub topic: &'a str,
+    pub fn topic(&self) -> &str {
+        self.message.topic()
+    }
+
     /// The payload.
-    pub payload: &'a [u8],
+    pub fn payload(&self) -> &[u8] {
+        self.message.payload()
+    }
+
     /// The QoS it is delivered with.
-    pub qos: QoS,
+    pub fn qos(&self) -> QoS {
+        self.qos
+    }
+}
+
+impl fmt::Debug for DeliverEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliverEvent").field("topic", &self.topic()).field("qos", &self.qos).finish_non_exhaustive()
+    }
 }
 
 /// The limits of the plans, as a hook.
@@ -175,7 +196,7 @@ impl Hook for PlanLimits {
 
     #[inline]
     fn deliver(&self, client: &Client, deliver: &DeliverEvent<'_>, now: Now) -> Verdict {
-        admit(client, Kind::Receive, deliver.payload.len(), now)
+        admit(client, Kind::Receive, deliver.payload().len(), now)
     }
 }
 

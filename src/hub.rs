@@ -13,7 +13,7 @@ use crate::account::Account;
 use crate::admission::Admission;
 use crate::clock::{Clock, Now};
 use crate::config::{Config, Isolation};
-use crate::hooks::{Client, Hook, Hooks, PublishEvent, Verdict};
+use crate::hooks::{Hook, Hooks, PublishEvent, Verdict};
 use crate::identity::{Directory, Identity};
 use crate::janitor::Janitor;
 use crate::router::{Message, Publisher, RetainOutcome, Signal, Space, split_share};
@@ -134,7 +134,8 @@ impl Hub {
 
     /// Publishes a will, asked about and counted as any publish of its client. Nothing where that is done; else when to try
     /// again, for a will of QoS 1 or 2 over the limit: it was accepted with the CONNECT, and is not dropped.
-    pub(crate) fn publish_will(&self, client: &Client, message: &Message, now: Now) -> Option<u64> {
+    pub(crate) fn publish_will(&self, will: &PendingWill, now: Now) -> Option<u64> {
+        let PendingWill { client, message, publisher, .. } = will;
         let event = PublishEvent {
             topic: message.topic(),
             payload: message.payload(),
@@ -158,7 +159,7 @@ impl Hub {
             }
         }
         self.stats.messages_in.add(1);
-        let message = message.received_at(now.mono);
+        let message = message.published(*publisher, now.mono);
         if message.retain() {
             self.retain(&client.account, &message);
         }
@@ -185,7 +186,7 @@ impl Hub {
 
     /// Publishes the will of a session that is over; one that is over the limit waits with the janitor.
     pub(crate) fn last_will(&self, will: PendingWill, now: Now) {
-        if let Some(due) = self.publish_will(&will.client, &will.message, now) {
+        if let Some(due) = self.publish_will(&will, now) {
             self.janitor.enter_will(PendingWill { due, ..will }, &self.stats);
         }
     }

@@ -115,7 +115,7 @@ impl Janitor {
                 hub.end_session(account, *parked, now);
                 None
             }
-            Some(Due::Will(will, next)) => match hub.publish_will(&will.client, &will.message, now) {
+            Some(Due::Will(will, next)) => match hub.publish_will(&will, now) {
                 None => next,
                 Some(due) => account.registry().put_back(client_id, session, PendingWill { due, ..will }),
             },

@@ -59,7 +59,7 @@ pub(super) struct Connection {
     /// The beginning of a frame whose rest has not come, or frames that may not be handled yet.
     input: Vec<u8>,
     /// What the socket would not take yet.
-    unsent: Vec<u8>,
+    unsent: Unsent,
     pub(super) publisher: Publisher,
     /// Topics that the client has given aliases, by alias less one.
     pub(super) aliases: Vec<Option<Arc<str>>>,
@@ -72,6 +72,39 @@ pub(super) struct Connection {
     /// How often the client was denied in the window that ends then.
     pub(super) denials: (UnixMillis, u32),
     timer: Option<Timer>,
+}
+
+/// Bytes that the socket would not take, and how many of them it has taken since.
+#[derive(Default)]
+struct Unsent {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Unsent {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// So many more were taken. When all were, the memory is given back.
+    fn advance(&mut self, taken: usize) {
+        self.sent += taken;
+        if self.is_empty() {
+            *self = Unsent::default();
+        }
+    }
 }
 
 struct Timer {
@@ -92,7 +125,7 @@ impl Connection {
         let heard = hub.clock.now().mono;
         Connection {
             input: std::mem::take(&mut settings.input),
-            unsent: std::mem::take(&mut settings.connack),
+            unsent: Unsent { bytes: std::mem::take(&mut settings.connack), sent: 0 },
             settings: Box::new(settings),
             hub,
             stream,
@@ -129,7 +162,7 @@ impl Connection {
             Ok(()) => Poll::Pending,
             Err(end) => {
                 // What was handled before the end is answered.
-                self.unsent.append(&mut scratch.out);
+                self.unsent.append(&scratch.out);
                 Poll::Ready(end)
             }
         }
@@ -138,11 +171,6 @@ impl Connection {
     /// Works until there is nothing to do, and arranges to be woken.
     fn work(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, begin: bool) -> Step<()> {
         let mut handle_input = begin;
-        if begin {
-            let now = self.hub.clock.now();
-            let Settings { session, link, .. } = &mut *self.settings;
-            session.resend(link, now.mono, &mut scratch.out);
-        }
         for _ in 0..ROUNDS {
             let now = self.hub.clock.now();
             self.look_around(now)?;
@@ -163,7 +191,7 @@ impl Connection {
             if self.unsent.is_empty() || begin {
                 progress |= self.deliver(now, scratch)?;
             }
-            progress |= self.write(cx, scratch)?;
+            progress |= self.write(cx, now, scratch)?;
             if progress {
                 continue;
             }
@@ -264,7 +292,7 @@ impl Connection {
     }
 
     /// Writes what there is; tells whether the socket took any of it.
-    fn write(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Step<bool> {
+    fn write(&mut self, cx: &mut Context<'_>, now: Now, scratch: &mut Scratch) -> Step<bool> {
         let lost = |error: io::Error| End::lost(ReasonCode::UnspecifiedError, error.to_string());
         if self.unsent.is_empty() {
             if scratch.out.is_empty() {
@@ -274,18 +302,21 @@ impl Connection {
                 Poll::Ready(written) => written.map_err(lost)?,
                 Poll::Pending => 0,
             };
-            self.unsent.extend_from_slice(&scratch.out[written..]);
+            self.unsent.append(&scratch.out[written..]);
             scratch.out.clear();
             return Ok(written > 0);
         }
-        self.unsent.append(&mut scratch.out);
-        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, &self.unsent) else { return Ok(false) };
+        self.unsent.append(&scratch.out);
+        scratch.out.clear();
+        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, self.unsent.bytes()) else {
+            return Ok(false);
+        };
         let written = written.map_err(lost)?;
-        if written == self.unsent.len() {
-            self.unsent = Vec::new();
-        } else {
-            self.unsent.drain(..written);
+        if written > 0 && self.unsent.len() >= UNSENT_HIGH {
+            // We do not listen to it just now, but it takes what we say: it is there.
+            self.heard = now.mono;
         }
+        self.unsent.advance(written);
         Ok(written > 0)
     }
 
@@ -351,14 +382,16 @@ impl Connection {
         );
         if end.how == How::Told && self.version() == Version::V5 {
             let reasons = Reasons { text: &end.text, denial: end.denial.as_deref() };
-            answer::disconnect(&mut self.unsent, self.settings.link.max_packet_size(), end.reason, &reasons);
+            let mut out = Vec::new();
+            answer::disconnect(&mut out, self.settings.link.max_packet_size(), end.reason, &reasons);
+            self.unsent.append(&out);
         }
         let now = self.hub.clock.now();
         self.hub.hooks.disconnect(&client, end.reason, now);
         let Connection { hub, mut stream, settings, unsent, .. } = self;
         leave(&hub, *settings, &end, now);
         if end.how == How::Told {
-            write_all(&hub, &mut stream, &unsent).await;
+            write_all(&hub, &mut stream, unsent.bytes()).await;
             linger(&hub, &mut stream).await;
         }
     }
@@ -368,9 +401,10 @@ impl Connection {
 fn leave(hub: &Arc<Hub>, settings: Settings, end: &End, now: Now) {
     let Settings { client, owner, mut session, will, session_expiry, .. } = settings;
     let account = Arc::clone(&client.account);
+    let number = session.mailbox().id();
     let will = will.filter(|_| end.publishes_will()).map(|(message, delay)| {
         let due = now.mono + u64::from(delay) * 1000;
-        PendingWill { client: Arc::clone(&client), message, due }
+        PendingWill { client: Arc::clone(&client), message, publisher: number, due }
     });
     account.leave();
     if session_expiry == 0 {
@@ -380,13 +414,12 @@ fn leave(hub: &Arc<Hub>, settings: Settings, end: &End, now: Now) {
     }
     let will = match will {
         Some(will) if will.due <= now.mono => {
-            let again = hub.publish_will(&client, &will.message, now);
+            let again = hub.publish_will(&will, now);
             again.map(|due| PendingWill { due, ..will })
         }
         other => other,
     };
     session.park(&hub.stats);
-    let number = session.mailbox().id();
     let expires = (session_expiry != u32::MAX).then(|| now.mono + u64::from(session_expiry) * 1000);
     let parked = Box::new(Parked { session, expires, will });
     if let Released::Parked(Some(due)) = account.registry().release(&client.client_id, owner, Some(parked)) {

@@ -215,7 +215,7 @@ async fn negotiate(
     }
     let will = connect.will.as_ref().map(|will| {
         let delay = will.properties.will_delay_interval().unwrap_or(0);
-        (Message::from_will(will, 0, now.mono), delay)
+        (Message::from_will(will), delay)
     });
     let input = buffer[end..].to_vec();
     drop(buffer);

@@ -1,6 +1,6 @@
 //! What goes out to the client: deliveries from its mailbox, held to the `receive` limit, to its quota and to what it takes.
 
-use super::connection::Connection;
+use super::connection::{Connection, Settings};
 use super::end::{End, Step};
 use super::scratch::Scratch;
 use crate::clock::Now;
@@ -28,6 +28,8 @@ impl Connection {
         if self.deferred.is_some_and(|until| until <= now.wall) {
             self.deferred = None;
         }
+        let Settings { session, link, .. } = &mut *self.settings;
+        session.resend(link, now.mono, &mut scratch.out);
         let mut progress = false;
         while self.deferred.is_none()
             && let Some(delivery) = self.settings.session.next_waiting()
@@ -86,9 +88,8 @@ impl Connection {
                 return Ok(Fate::Done);
             }
         }
-        let event =
-            DeliverEvent { topic: delivery.message.topic(), payload: delivery.message.payload(), qos: delivery.qos };
-        if settings.access.restricts_deliveries() && !settings.access.allows(Action::Subscribe, event.topic) {
+        let event = DeliverEvent { message: &delivery.message, qos: delivery.qos };
+        if settings.access.restricts_deliveries() && !settings.access.allows(Action::Subscribe, event.topic()) {
             stats.dropped_refused.add(1);
             return Ok(Fate::Done);
         }

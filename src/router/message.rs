@@ -62,8 +62,8 @@ impl Message {
         Message::assemble(parts, publish.qos, publish.retain, expiry, publisher, received)
     }
 
-    /// The message that a Will becomes when it is published.
-    pub(crate) fn from_will(will: &Will<'_>, publisher: u64, received: u64) -> Message {
+    /// The message that a will becomes when it is [published](Self::published).
+    pub(crate) fn from_will(will: &Will<'_>) -> Message {
         let mut kept = PropertyBuf::new();
         for property in will.properties.iter() {
             if !matches!(property, Property::WillDelayInterval(_) | Property::MessageExpiryInterval(_)) {
@@ -72,17 +72,13 @@ impl Message {
         }
         let expiry = will.properties.message_expiry_interval();
         let parts = Parts { topic: will.topic, properties: kept.as_properties().as_bytes(), payload: will.payload };
-        Message::assemble(parts, will.qos, will.retain, expiry, publisher, received)
+        Message::assemble(parts, will.qos, will.retain, expiry, 0, 0)
     }
 
-    /// The same message, taken at another moment: a will is received when it is published, not when it was announced.
-    pub(crate) fn received_at(&self, received: u64) -> Message {
-        let parts = Parts {
-            topic: std::str::from_utf8(&self.topic_bytes()[2..]).unwrap_or_default(),
-            properties: self.properties(),
-            payload: self.payload(),
-        };
-        Message::assemble(parts, self.qos(), self.retain(), self.head().expiry, self.publisher(), received)
+    /// A will's message as it is published: by this session, at this moment, and not when it was announced.
+    pub(crate) fn published(&self, publisher: u64, received: u64) -> Message {
+        let parts = Parts { topic: self.topic(), properties: self.properties(), payload: self.payload() };
+        Message::assemble(parts, self.qos(), self.retain(), self.head().expiry, publisher, received)
     }
 
     fn assemble(
