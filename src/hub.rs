@@ -16,7 +16,7 @@ use crate::config::{Config, Isolation};
 use crate::hooks::{Hook, Hooks, PublishEvent, Verdict};
 use crate::identity::{Directory, Identity};
 use crate::janitor::Janitor;
-use crate::router::{Message, Publisher, RetainOutcome, Signal, Space, split_share};
+use crate::router::{Message, Publisher, RetainOutcome, Signal, Space, pass_on, split_share};
 use crate::session::{Parked, PendingWill};
 use crate::stats::Stats;
 use crate::wire::QoS;
@@ -179,8 +179,16 @@ impl Hub {
             let (share, filter) = split_share(filter);
             account.space().unsubscribe(filter, share, mailbox);
         }
-        self.stats.dropped_session_ended.add(session.undelivered() as u64);
-        session.mailbox().end(&self.stats);
+        // What came by a shared subscription goes to another member, but for a QoS 2 message that was sent: that is lost with
+        // its client [MQTT-4.8.2-5].
+        let (shared, lost): (Vec<_>, Vec<_>) = session.end().into_iter().partition(|unfinished| {
+            unfinished.delivery.group.is_some() && !(unfinished.sent && unfinished.delivery.qos == QoS::ExactlyOnce)
+        });
+        let shared = shared.into_iter().map(|unfinished| unfinished.delivery).collect();
+        let left = pass_on(shared, mailbox, &self.stats);
+        let lost = lost.into_iter().map(|unfinished| unfinished.delivery).chain(left);
+        let count = lost.filter(|delivery| delivery.qos != QoS::AtMostOnce).count();
+        self.stats.dropped_session_ended.add(count as u64);
         self.stats.sessions.sub(1);
     }
 

@@ -20,7 +20,7 @@ use crate::hub::Hub;
 use crate::identity::{Access, Identity, Names};
 use crate::limits::{Plan, UnixMillis};
 use crate::net::ByteStream;
-use crate::router::{Message, Publisher, Signal};
+use crate::router::{Message, Publisher, Signal, pass_on};
 use crate::session::{Link, Parked, PendingWill, Released, Session};
 use crate::wire::{ReasonCode, Version};
 
@@ -420,6 +420,12 @@ fn leave(hub: &Arc<Hub>, settings: Settings, end: &End, now: Now) {
         other => other,
     };
     session.park(&hub.stats);
+    // What came by a shared subscription need not wait for this client where another member is there.
+    let mut shared = session.take_shared(|group| group.has_other(number));
+    shared.extend(session.mailbox().take_shared());
+    for delivery in pass_on(shared, number, &hub.stats) {
+        session.mailbox().push(delivery, &hub.stats);
+    }
     let expires = (session_expiry != u32::MAX).then(|| now.mono + u64::from(session_expiry) * 1000);
     let parked = Box::new(Parked { session, expires, will });
     if let Released::Parked(Some(due)) = account.registry().release(&client.client_id, owner, Some(parked)) {

@@ -373,7 +373,7 @@ impl Connection {
             ids.add(id);
             for message in space.retained(topic_filter, now.mono) {
                 let qos = granted.min(message.qos());
-                let delivery = Delivery { message, qos, retain: true, replay: true, ids: ids.clone() };
+                let delivery = Delivery { message, qos, retain: true, replay: true, ids: ids.clone(), group: None };
                 mailbox.push(delivery, &self.hub.stats);
             }
         }

@@ -208,16 +208,28 @@ impl Mailbox {
         inner.recount();
     }
 
-    /// The session is over: nothing more is taken, what is there is dropped.
-    pub(crate) fn end(&self, stats: &Stats) {
+    /// Takes out what came by shared subscriptions, for another member to have.
+    pub(crate) fn take_shared(&self) -> Vec<Delivery> {
+        let mut inner = self.inner.lock();
+        if inner.queue.iter().all(|delivery| delivery.group.is_none()) {
+            return Vec::new();
+        }
+        let (shared, own): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut inner.queue).into_iter().partition(|delivery| delivery.group.is_some());
+        inner.queue = own;
+        inner.recount();
+        shared.into()
+    }
+
+    /// The session is over: nothing more is taken. What was there is returned.
+    pub(crate) fn end(&self) -> VecDeque<Delivery> {
         let mut inner = self.inner.lock();
         inner.state = State::Ended;
         inner.waker = None;
-        let queue = std::mem::take(&mut inner.queue);
         inner.held = Held::default();
+        let queue = std::mem::take(&mut inner.queue);
         inner.recount();
-        drop(inner);
-        stats.dropped_session_ended.add(queue.iter().filter(|d| d.qos != QoS::AtMostOnce).count() as u64);
+        queue
     }
 }
 

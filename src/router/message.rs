@@ -1,8 +1,11 @@
 //! An application message as the broker holds it: one allocation, shared by everyone it is for. It is copied once out of the
 //! buffer it was read into and once into the buffer it is written from; in between only its reference count changes.
 
+use std::sync::Arc;
+
 use triomphe::ThinArc;
 
+use super::Group;
 use crate::wire::{Property, PropertyBuf, Publish, QoS, Version, Will};
 
 /// A shared application message. Cloning it costs a reference count.
@@ -210,6 +213,8 @@ pub(crate) struct Delivery {
     /// A retained message sent for a new subscription: it is bounded by the cap on retained messages, not by the queue's.
     pub(crate) replay: bool,
     pub(crate) ids: SubscriptionIds,
+    /// The shared subscription it comes by, whose other members can have it if this one leaves.
+    pub(crate) group: Option<Arc<Group>>,
 }
 
 impl Delivery {

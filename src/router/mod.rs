@@ -12,6 +12,7 @@ mod tree;
 pub(crate) use mailbox::{Caps as QueueCaps, Held, Mailbox, Signal};
 pub(crate) use message::{Delivery, Message, SubscriptionIds};
 pub(crate) use retained::RetainOutcome;
+pub(crate) use shared::{Group, pass_on};
 pub(crate) use space::{Publisher, Space};
 pub(crate) use tree::Subscription;
 

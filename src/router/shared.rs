@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-use super::tree::Subscription;
+use super::Delivery;
+use super::tree::{Subscription, Target};
+use crate::stats::Stats;
 
 /// The members of one shared subscription, served in turn.
 #[derive(Default)]
@@ -32,6 +34,11 @@ impl Group {
         members.is_empty()
     }
 
+    /// Whether a member other than this one is connected.
+    pub(crate) fn has_other(&self, mailbox: u64) -> bool {
+        self.members.read().iter().any(|m| m.mailbox.id() != mailbox && m.mailbox.is_connected())
+    }
+
     /// The member whose turn it is: the next that is connected, or, where all are away, the next.
     pub(crate) fn choose(&self) -> Option<Subscription> {
         let members = self.members.read();
@@ -44,6 +51,23 @@ impl Group {
         let mut turns = turns.clone().filter(|m| m.mailbox.is_connected()).chain(turns);
         turns.next().cloned()
     }
+}
+
+/// Gives each of these messages, which `leaving` did not finish, to another member of its group that is connected; those for
+/// which there is none come back.
+pub(crate) fn pass_on(deliveries: Vec<Delivery>, leaving: u64, stats: &Stats) -> Vec<Delivery> {
+    let mut kept = Vec::new();
+    for delivery in deliveries {
+        let member = delivery.group.as_ref().and_then(|group| group.choose());
+        match member {
+            Some(member) if member.mailbox.id() != leaving && member.mailbox.is_connected() => {
+                let target = Target::from(member);
+                target.mailbox.push(target.delivery(&delivery.message, delivery.group.clone()), stats);
+            }
+            _ => kept.push(delivery),
+        }
+    }
+    kept
 }
 
 /// Two references to the same group.

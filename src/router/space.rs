@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::message::{Delivery, Message};
+use super::message::Message;
 use super::retained::{RetainOutcome, Retained};
 use super::shared::{self, Group};
 use super::tree::{self, Subscription, Target, Tree};
@@ -87,27 +87,13 @@ impl Route {
                 continue;
             }
             matched += 1;
-            let delivery = Delivery {
-                message: message.clone(),
-                qos: target.qos.min(message.qos()),
-                retain: target.retain_as_published && message.retain(),
-                replay: false,
-                ids: target.ids.clone(),
-            };
-            target.mailbox.push(delivery, stats);
+            target.mailbox.push(target.delivery(message, None), stats);
         }
         for group in &self.groups {
             if let Some(member) = group.choose() {
                 matched += 1;
                 let target = Target::from(member);
-                let delivery = Delivery {
-                    message: message.clone(),
-                    qos: target.qos.min(message.qos()),
-                    retain: target.retain_as_published && message.retain(),
-                    replay: false,
-                    ids: target.ids,
-                };
-                target.mailbox.push(delivery, stats);
+                target.mailbox.push(target.delivery(message, Some(Arc::clone(group))), stats);
             }
         }
         matched

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::shared::Group;
-use super::{Mailbox, SubscriptionIds};
+use super::{Delivery, Mailbox, Message, SubscriptionIds};
 use crate::wire::QoS;
 
 /// One session's subscription to one filter, as the router needs it.
@@ -302,6 +302,20 @@ impl Subscribers {
     fn collect(&self, targets: &mut Vec<Target>, groups: &mut Vec<Arc<Group>>) {
         targets.extend(self.list.iter().cloned().map(Target::from));
         groups.extend(self.groups.iter().map(|(_, group)| Arc::clone(group)));
+    }
+}
+
+impl Target {
+    /// A message on its way to this session, by a shared subscription or by one of its own.
+    pub(super) fn delivery(&self, message: &Message, group: Option<Arc<Group>>) -> Delivery {
+        Delivery {
+            message: message.clone(),
+            qos: self.qos.min(message.qos()),
+            retain: self.retain_as_published && message.retain(),
+            replay: false,
+            ids: self.ids.clone(),
+            group,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use hashbrown::{HashMap, HashSet};
 pub(crate) use link::Link;
 pub(crate) use registry::{Claim, Due, Parked, PendingWill, Registry, Released};
 
-use crate::router::{Delivery, Held, Mailbox};
+use crate::router::{Delivery, Group, Held, Mailbox};
 use crate::stats::Stats;
 use crate::wire::{AckKind, PacketId, QoS, ReasonCode, SubscriptionOptions, put_ack};
 
@@ -53,6 +53,13 @@ enum Step {
     Publish(Delivery),
     /// PUBREC has come and PUBREL was sent; PUBCOMP is awaited.
     Release,
+}
+
+/// A message that a session ended with.
+pub(crate) struct Unfinished {
+    pub(crate) delivery: Delivery,
+    /// Whether it was sent and not acknowledged.
+    pub(crate) sent: bool,
 }
 
 /// Whether a delivery can be sent now.
@@ -278,9 +285,35 @@ impl Session {
         self.outbound.shrink_to_fit();
     }
 
-    /// How many messages of QoS 1 and 2 the client was never heard to have received.
-    pub(crate) fn undelivered(&self) -> usize {
-        self.waiting.len() + self.outbound.iter().filter(|o| matches!(o.step, Step::Publish(_))).count()
+    /// Takes out the unacknowledged messages that came by a shared subscription and may go to another member: those of QoS 1
+    /// for whose group `other` says that there is one. A QoS 2 message that was sent stays with this client [MQTT-4.8.2-4].
+    pub(crate) fn take_shared(&mut self, other: impl Fn(&Group) -> bool) -> Vec<Delivery> {
+        let goes = |outbound: &Outbound| match &outbound.step {
+            Step::Publish(delivery) => {
+                delivery.qos == QoS::AtLeastOnce && delivery.group.as_deref().is_some_and(&other)
+            }
+            Step::Release => false,
+        };
+        if !self.outbound.iter().any(goes) {
+            return Vec::new();
+        }
+        let (gone, stays): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.outbound).into_iter().partition(goes);
+        self.outbound = stays;
+        let delivery = |outbound: Outbound| match outbound.step {
+            Step::Publish(delivery) => Some(delivery),
+            Step::Release => None,
+        };
+        gone.into_iter().filter_map(delivery).collect()
+    }
+
+    /// The session is over: what the client was never heard to have received, in order.
+    pub(crate) fn end(self) -> Vec<Unfinished> {
+        let sent = self.outbound.into_iter().filter_map(|outbound| match outbound.step {
+            Step::Publish(delivery) => Some(Unfinished { delivery, sent: true }),
+            Step::Release => None,
+        });
+        let queued = self.waiting.into_iter().chain(self.mailbox.end());
+        sent.chain(queued.map(|delivery| Unfinished { delivery, sent: false })).collect()
     }
 
     fn position(&self, id: PacketId) -> Option<usize> {
