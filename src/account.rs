@@ -2,8 +2,9 @@
 //! configuration; every connection of the profile holds it. It outlives a reload, so that counts and sessions are kept.
 
 use std::fmt;
-use std::sync::Arc;
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
@@ -11,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::config;
 use crate::limits::{DeviceMeters, Meters, Plan, Reading, UnixMillis};
-use crate::router::{QueueCaps, Space};
+use crate::router::{Mailbox, QueueCaps, Space};
 use crate::session::Registry;
 
 /// A profile at work. See the module's text.
@@ -25,6 +26,9 @@ pub(crate) struct Account {
     space: Arc<Space>,
     registry: Registry,
     connections: AtomicU64,
+    /// Connections that want to hear of the first denial in a window, and how many of those there have been.
+    watchers: Mutex<Vec<Weak<Mailbox>>>,
+    first_denials: AtomicU64,
 }
 
 impl Account {
@@ -39,6 +43,8 @@ impl Account {
             space,
             registry: Registry::default(),
             connections: AtomicU64::new(0),
+            watchers: Mutex::new(Vec::new()),
+            first_denials: AtomicU64::new(0),
         };
         account.set_devices(profile);
         account
@@ -101,6 +107,25 @@ impl Account {
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Has a connection woken at the first denial in a window.
+    pub(crate) fn watch(&self, mailbox: &Arc<Mailbox>) {
+        let mut watchers = self.watchers.lock();
+        watchers.retain(|watcher| watcher.strong_count() > 0 && !ptr::eq(watcher.as_ptr(), Arc::as_ptr(mailbox)));
+        watchers.push(Arc::downgrade(mailbox));
+    }
+
+    /// A limit has denied for the first time in its window.
+    pub(crate) fn first_denial(&self) {
+        self.first_denials.fetch_add(1, Ordering::Release);
+        let mut watchers = self.watchers.lock();
+        watchers.retain(|watcher| watcher.upgrade().inspect(|mailbox| mailbox.wake()).is_some());
+    }
+
+    /// How many first denials there have been.
+    pub(crate) fn first_denials(&self) -> u64 {
+        self.first_denials.load(Ordering::Acquire)
     }
 
     /// What may wait for one session of this profile.

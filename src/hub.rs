@@ -16,6 +16,7 @@ use crate::config::{Config, Isolation};
 use crate::hooks::{Hook, Hooks, PublishEvent, Verdict};
 use crate::identity::{Directory, Identity};
 use crate::janitor::Janitor;
+use crate::limits::Denial;
 use crate::router::{Message, Publisher, RetainOutcome, Signal, Space, pass_on, split_share};
 use crate::session::{Parked, PendingWill};
 use crate::stats::Stats;
@@ -122,6 +123,14 @@ impl Hub {
         self.directory.load().holds(&self.config.load(), identity)
     }
 
+    /// Counts a denial, and tells who watches the profile's limits of the first in a window.
+    pub(crate) fn denied(&self, account: &Account, denial: &Denial) {
+        self.stats.denied.add(1);
+        if denial.first {
+            account.first_denial();
+        }
+    }
+
     /// Keeps a message as its topic's retained one, as far as the plan's caps allow.
     pub(crate) fn retain(&self, account: &Account, message: &Message) -> RetainOutcome {
         let plan = account.plan();
@@ -150,7 +159,7 @@ impl Hub {
                 return None;
             }
             Verdict::Deny(denial) => {
-                self.stats.denied.add(1);
+                self.denied(&client.account, &denial);
                 if message.qos() != QoS::AtMostOnce && !denial.never_fits {
                     return Some(now.mono + denial.resets_at.0.saturating_sub(now.wall.0).max(1));
                 }

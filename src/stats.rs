@@ -18,6 +18,11 @@ macro_rules! counters {
             pub fn snapshot(&self) -> $snapshot {
                 $snapshot { $($field: self.$field.get(),)* }
             }
+
+            /// All figures with their names.
+            pub(crate) fn named(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($field), self.$field.get()),)*]
+            }
         }
     };
 }

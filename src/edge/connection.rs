@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::answer::{self, Addressee, Reasons};
 use super::end::{End, How, Step};
+use super::own_topics::OwnTopics;
 use super::scratch::{self, Scratch};
 use crate::clock::Now;
 use crate::config::Config;
@@ -71,6 +72,10 @@ pub(super) struct Connection {
     pub(super) deferred: Option<UnixMillis>,
     /// How often the client was denied in the window that ends then.
     pub(super) denials: (UnixMillis, u32),
+    /// The broker's own topics that the client has subscribed.
+    pub(super) own: Option<Box<OwnTopics>>,
+    /// How many first denials of its profile it has heard of.
+    pub(super) first_denials: u64,
     timer: Option<Timer>,
 }
 
@@ -122,7 +127,13 @@ const LINGER: u64 = 2_000;
 
 impl Connection {
     pub(super) fn new(hub: Arc<Hub>, stream: ByteStream, mut settings: Settings) -> Self {
-        let heard = hub.clock.now().mono;
+        let now = hub.clock.now();
+        let heard = now.mono;
+        let own = OwnTopics::of(&settings.session, now);
+        let first_denials = settings.client.account.first_denials();
+        if own.is_some() {
+            settings.client.account.watch(settings.session.mailbox());
+        }
         Connection {
             input: std::mem::take(&mut settings.input),
             unsent: Unsent { bytes: std::mem::take(&mut settings.connack), sent: 0 },
@@ -135,6 +146,8 @@ impl Connection {
             paused: None,
             deferred: None,
             denials: (UnixMillis(0), 0),
+            own,
+            first_denials,
             timer: None,
         }
     }
@@ -190,6 +203,7 @@ impl Connection {
             }
             if self.unsent.is_empty() || begin {
                 progress |= self.deliver(now, scratch)?;
+                progress |= self.deliver_own(now, &mut scratch.out);
             }
             progress |= self.write(cx, now, scratch)?;
             if progress {
@@ -339,8 +353,12 @@ impl Connection {
     /// Sees to it that the next moment that matters wakes us; tells whether it is already there.
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
         let wall = |at: UnixMillis| now.mono + at.0.saturating_sub(now.wall.0);
-        let moments =
-            [self.keep_alive_ends(), self.paused.map(wall), self.deferred.filter(|at| *at > now.wall).map(wall)];
+        let moments = [
+            self.keep_alive_ends(),
+            self.paused.map(wall),
+            self.deferred.filter(|at| *at > now.wall).map(wall),
+            self.own.as_ref().and_then(|own| own.due()),
+        ];
         let Some(next) = moments.into_iter().flatten().min() else {
             self.timer = None;
             return false;

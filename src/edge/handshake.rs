@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::answer::{self, Reasons};
 use super::connection::{Connection, Settings, linger, write_all};
+use super::own_topics::is_own;
 use super::scratch;
 use crate::account::Account;
 use crate::clock::Now;
@@ -197,8 +198,8 @@ async fn negotiate(
     });
     // The limits come first: `connect` counts each CONNECT whose credentials are good.
     let verdict = hub.hooks.connect(&client, now);
-    if let Verdict::Deny(_) = verdict {
-        hub.stats.denied.add(1);
+    if let Verdict::Deny(denial) = &verdict {
+        hub.denied(&account, denial);
     }
     asked.refuse_verdict(verdict)?;
 
@@ -209,7 +210,7 @@ async fn negotiate(
     };
     let access = Access::new(&config.acl, names);
     if let Some(will) = &connect.will
-        && (!access.allows(Action::Publish, will.topic) || super::inbound::is_reserved(will.topic))
+        && (!access.allows(Action::Publish, will.topic) || is_own(will.topic))
     {
         return Err(asked.refuse(ReasonCode::NotAuthorized, "the will's topic is not allowed"));
     }

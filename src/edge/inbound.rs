@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::answer::{self, Reasons};
 use super::connection::{Connection, Settings};
 use super::end::{End, Step};
+use super::own_topics::{Own, OwnTopics, is_own};
 use crate::clock::Now;
 use crate::config::AclOnDeny;
 use crate::hooks::{PublishEvent, Refusal, Verdict};
@@ -201,7 +202,7 @@ impl Connection {
 
     /// A publish over the limit, answered as the plan's `on_exceed` says.
     fn deny_publish(&mut self, publish: &Publish<'_>, denial: Box<Denial>, out: &mut Vec<u8>) -> Step<Flow> {
-        self.hub.stats.denied.add(1);
+        self.hub.denied(&self.settings.client.account, &denial);
         match self.settings.plan.on_publish {
             OnPublish::Disconnect => return Err(End::denied(denial)),
             OnPublish::Pause if !denial.never_fits => {
@@ -297,7 +298,7 @@ impl Connection {
             Verdict::Allow => None,
             Verdict::Refuse(refusal) => Some((refusal, None)),
             Verdict::Deny(denial) => {
-                self.hub.stats.denied.add(1);
+                self.hub.denied(&self.settings.client.account, &denial);
                 let reason = denial.to_string().into();
                 Some((Refusal { code: ReasonCode::QuotaExceeded, reason }, Some(denial)))
             }
@@ -310,10 +311,16 @@ impl Connection {
         }
         let id = subscribe.properties.subscription_identifiers().next();
         let mut codes = Vec::with_capacity(subscribe.filters.len());
+        let mut own: Vec<Own> = Vec::new();
         let mut first_refusal = None;
         for (filter, options) in subscribe.filters.iter() {
             match self.subscribe_filter(filter, options, id, now) {
-                Ok(granted) => codes.push(granted as u8),
+                Ok(granted) => {
+                    codes.push(granted as u8);
+                    if is_own(filter) {
+                        own.extend(self.subscribe_own(filter, Subscribed { options, id }, now));
+                    }
+                }
                 Err(refusal) => {
                     codes.push(refusal.code as u8);
                     first_refusal.get_or_insert(refusal.reason);
@@ -322,7 +329,21 @@ impl Connection {
         }
         let reasons = Reasons { text: first_refusal.as_deref().unwrap_or(""), denial: None };
         answer::suback(out, self.version(), self.addressee(), subscribe.packet_id, &codes, &reasons);
+        for message in own {
+            self.send_own(&message, true, now, out);
+        }
         Ok(())
+    }
+
+    /// Subscribes one of the broker's own topics; what it matches now.
+    fn subscribe_own(&mut self, filter: &str, subscribed: Subscribed, now: Now) -> Vec<Own> {
+        let client = &self.settings.client;
+        let own = self.own.get_or_insert_default();
+        own.subscribe(filter, subscribed, now);
+        client.account.watch(self.settings.session.mailbox());
+        let messages = OwnTopics::snapshot(filter, subscribed, &self.hub, client, now);
+        messages.iter().for_each(|message| own.note(message));
+        messages
     }
 
     /// Subscribes one filter; tells the QoS that is granted.
@@ -354,6 +375,9 @@ impl Connection {
         let space = settings.client.account.space();
         let mailbox = Arc::clone(settings.session.mailbox());
         let new = settings.session.subscribe(filter, Subscribed { options, id });
+        if is_own(filter) {
+            return Ok(granted);
+        }
         let subscription = Subscription {
             mailbox: Arc::clone(&mailbox),
             qos: granted,
@@ -389,11 +413,15 @@ impl Connection {
             if settings.session.unsubscribe(filter) {
                 let (share, topic_filter) = split_share(filter);
                 settings.client.account.space().unsubscribe(topic_filter, share, mailbox);
+                if let Some(own) = &mut self.own {
+                    own.unsubscribe(filter);
+                }
                 codes.push(ReasonCode::Success as u8);
             } else {
                 codes.push(ReasonCode::NoSubscriptionExisted as u8);
             }
         }
+        self.own.take_if(|own| own.is_empty());
         if self.version() != Version::V5 {
             codes.clear();
         }
@@ -419,17 +447,10 @@ impl Connection {
     }
 }
 
-/// Topics that the broker itself speaks on.
-pub(super) fn is_reserved(topic: &str) -> bool {
-    ["$SYS", "$limits"]
-        .into_iter()
-        .any(|own| topic.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-}
-
 /// What the plan's caps and the access rules say to a publish.
 fn check_publish(settings: &Settings, publish: &Publish<'_>, topic: &str) -> Option<Refusal> {
     let refusal = |code, reason: &'static str| Some(Refusal { code, reason: reason.into() });
-    if topic.starts_with('$') && is_reserved(topic) {
+    if topic.starts_with('$') && is_own(topic) {
         return refusal(ReasonCode::NotAuthorized, "only the broker publishes here");
     }
     if !settings.access.allows(Action::Publish, topic) {
@@ -463,6 +484,9 @@ fn check_filter(settings: &Settings, filter: &str, topic_filter: &str, shared: b
         return refusal(ReasonCode::WildcardSubscriptionsNotSupported, "wildcards are switched off");
     }
     let account = &settings.client.account;
+    if shared && is_own(topic_filter) {
+        return refusal(ReasonCode::TopicFilterInvalid, "the broker's own topics cannot be shared");
+    }
     if topic_filter.split('/').next() == Some("$SYS") && !account.sees_sys() {
         return refusal(ReasonCode::NotAuthorized, "this profile may not see $SYS");
     }

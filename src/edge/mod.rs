@@ -8,6 +8,7 @@ mod end;
 mod handshake;
 mod inbound;
 mod outbound;
+mod own_topics;
 mod scratch;
 
 use std::sync::Arc;

@@ -2,12 +2,13 @@
 
 use super::connection::{Connection, Settings};
 use super::end::{End, Step};
+use super::own_topics::Own;
 use super::scratch::Scratch;
 use crate::clock::Now;
 use crate::hooks::{DeliverEvent, Verdict};
 use crate::identity::Action;
 use crate::limits::{Denial, OnReceive};
-use crate::router::Delivery;
+use crate::router::{Delivery, Message};
 use crate::session::Ready;
 use crate::wire::QoS;
 
@@ -72,6 +73,35 @@ impl Connection {
         result.map(|()| progress)
     }
 
+    /// Sends what the client has subscribed of the broker's own topics, as far as there is news; tells whether there was.
+    pub(super) fn deliver_own(&mut self, now: Now, out: &mut Vec<u8>) -> bool {
+        let Some(own) = &mut self.own else { return false };
+        let first_denials = self.settings.client.account.first_denials();
+        let denied = std::mem::replace(&mut self.first_denials, first_denials) != first_denials;
+        let news = own.changes(&self.hub, &self.settings.client, now, denied);
+        for message in &news {
+            self.send_own(message, false, now, out);
+        }
+        !news.is_empty()
+    }
+
+    /// Sends a message of the broker's own.
+    pub(super) fn send_own(&mut self, own: &Own, retain: bool, now: Now, out: &mut Vec<u8>) {
+        let delivery = Delivery {
+            message: Message::own(&own.topic, &own.payload, now.mono),
+            qos: QoS::AtMostOnce,
+            retain,
+            replay: true,
+            ids: own.ids.clone(),
+            group: None,
+        };
+        let Settings { session, link, .. } = &mut *self.settings;
+        match session.ready(&delivery, link, now.mono) {
+            Ready::Now => session.send(delivery, link, now.mono, out),
+            Ready::NoQuota | Ready::Expired | Ready::TooLarge => self.hub.stats.dropped_too_large.add(1),
+        }
+    }
+
     /// Sends one delivery, if its time, its size, the quota, the access rules and the hooks allow.
     fn send(&mut self, delivery: Delivery, now: Now, out: &mut Vec<u8>) -> Step<Fate> {
         let settings = &mut *self.settings;
@@ -110,7 +140,7 @@ impl Connection {
     /// A delivery over the `receive` limit: dropped, or it waits for the next window, or the client is disconnected.
     fn over_the_limit(&mut self, delivery: Delivery, denial: Box<Denial>) -> Step<Fate> {
         let stats = &self.hub.stats;
-        stats.denied.add(1);
+        self.hub.denied(&self.settings.client.account, &denial);
         if denial.never_fits {
             stats.dropped_never_fits.add(1);
             return Ok(Fate::Done);

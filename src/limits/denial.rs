@@ -18,13 +18,15 @@ pub struct Denial {
     pub retry_after: u64,
     /// Whether this request can never fit, in this or any other window: its cost alone is more than the rate.
     pub never_fits: bool,
+    /// Whether it is the first of this limit in this window.
+    pub first: bool,
 }
 
 impl Denial {
     pub(super) fn new(resource: Resource, limit: Rate, resets_at: UnixMillis, now: UnixMillis, cost: u64) -> Self {
         let never_fits = cost > limit.count;
         let retry_after = resets_at.0.saturating_sub(now.0).div_ceil(1000).max(1);
-        Denial { resource, limit, resets_at, retry_after, never_fits }
+        Denial { resource, limit, resets_at, retry_after, never_fits, first: false }
     }
 }
 

@@ -233,7 +233,8 @@ impl Gate {
         }
         let (resource, rate) = slow.rules.first().map(|c| (c.rule.resource.clone(), c.rule.rate.clone()))?;
         slow.denied = (window, if slow.denied.0 == window { slow.denied.1 + 1 } else { 1 });
-        Some(Denial::new(resource, rate, terms.window.end(window), now, 1))
+        let first = slow.denied.1 == 1;
+        Some(Denial { first, ..Denial::new(resource, rate, terms.window.end(window), now, 1) })
     }
 }
 
@@ -283,7 +284,9 @@ impl Slow {
             if c.used.saturating_add(cost) > c.rule.rate.count {
                 c.denied += 1;
                 let end = c.rule.rate.window.end(window);
-                let denial = Denial::new(c.rule.resource.clone(), c.rule.rate.clone(), end, now, cost);
+                let first = c.denied == 1;
+                let denial =
+                    Denial { first, ..Denial::new(c.rule.resource.clone(), c.rule.rate.clone(), end, now, cost) };
                 if worst.as_ref().is_none_or(|w| (w.never_fits, w.resets_at) < (denial.never_fits, denial.resets_at)) {
                     worst = Some(denial);
                 }

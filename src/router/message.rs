@@ -65,6 +65,12 @@ impl Message {
         Message::assemble(parts, publish.qos, publish.retain, expiry, publisher, received)
     }
 
+    /// A message of the broker's own, at QoS 0.
+    pub(crate) fn own(topic: &str, payload: &str, received: u64) -> Message {
+        let parts = Parts { topic, properties: &[], payload: payload.as_bytes() };
+        Message::assemble(parts, QoS::AtMostOnce, false, None, 0, received)
+    }
+
     /// The message that a will becomes when it is [published](Self::published).
     pub(crate) fn from_will(will: &Will<'_>) -> Message {
         let mut kept = PropertyBuf::new();

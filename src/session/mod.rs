@@ -120,6 +120,11 @@ impl Session {
         self.subscriptions.len()
     }
 
+    /// Every filter with what holds for it.
+    pub(crate) fn subscriptions(&self) -> impl Iterator<Item = (&str, Subscribed)> {
+        self.subscriptions.iter().map(|(filter, subscribed)| (filter.as_ref(), *subscribed))
+    }
+
     pub(crate) fn filters(&self) -> impl Iterator<Item = &str> {
         self.subscriptions.keys().map(AsRef::as_ref)
     }

@@ -1,0 +1,200 @@
+//! Topics that the broker itself speaks on: `$limits/…`, what a client's profile and device have used, and `$SYS/…`, the
+//! broker's figures, for the profiles that may see them. They are of no space: each connection that subscribes them makes
+//! its own messages, when it subscribes, when they change (a second apart), and at the first denial in a window. They are
+//! sent at QoS 0, count as `receive` of nobody, and are never kept for a client that is away.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use jiff::Timestamp;
+
+use crate::clock::Now;
+use crate::hooks::Client;
+use crate::hub::Hub;
+use crate::limits::{Reading, UnixMillis};
+use crate::router::SubscriptionIds;
+use crate::session::{Session, Subscribed};
+use crate::wire;
+
+/// Milliseconds between two messages about what changes.
+const LIMITS_INTERVAL: u64 = 1_000;
+/// Milliseconds between two messages about the broker.
+const SYS_INTERVAL: u64 = 10_000;
+
+/// What the broker speaks on.
+const OWN: [&str; 2] = ["$limits", "$SYS"];
+
+/// Whether a topic or filter is one of the broker's own.
+pub(super) fn is_own(topic: &str) -> bool {
+    OWN.contains(&topic.split('/').next().unwrap_or_default())
+}
+
+/// The broker's own topics that one connection subscribes.
+#[derive(Default)]
+pub(super) struct OwnTopics {
+    filters: BTreeMap<Box<str>, Subscribed>,
+    /// What was said last, by topic.
+    said: BTreeMap<String, String>,
+    /// When to look again, in monotonic milliseconds.
+    limits_due: Option<u64>,
+    sys_due: Option<u64>,
+}
+
+/// A message about the broker.
+pub(super) struct Own {
+    pub(super) topic: String,
+    pub(super) payload: String,
+    pub(super) ids: SubscriptionIds,
+}
+
+impl OwnTopics {
+    /// Those that a session has subscribed before, if any.
+    pub(super) fn of(session: &Session, now: Now) -> Option<Box<Self>> {
+        let mut own = Self::default();
+        for (filter, subscribed) in session.subscriptions().filter(|(filter, _)| is_own(filter)) {
+            own.subscribe(filter, subscribed, now);
+        }
+        (!own.filters.is_empty()).then(|| Box::new(own))
+    }
+
+    /// Adds a filter; what it matches is due at once.
+    pub(super) fn subscribe(&mut self, filter: &str, subscribed: Subscribed, now: Now) {
+        self.filters.insert(filter.into(), subscribed);
+        self.limits_due = Some(now.mono);
+        self.sys_due = self.filters.keys().any(|filter| filter.starts_with("$SYS")).then_some(now.mono);
+    }
+
+    pub(super) fn unsubscribe(&mut self, filter: &str) {
+        self.filters.remove(filter);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.filters.is_empty()
+    }
+
+    /// When to look again.
+    pub(super) fn due(&self) -> Option<u64> {
+        self.limits_due.into_iter().chain(self.sys_due).min()
+    }
+
+    /// What a filter matches as of now, as if it were retained.
+    pub(super) fn snapshot(filter: &str, subscribed: Subscribed, hub: &Hub, client: &Client, now: Now) -> Vec<Own> {
+        let mut all = limits(client, now);
+        if filter.starts_with("$SYS") {
+            all.extend(sys(hub, now));
+        }
+        let mut ids = SubscriptionIds::None;
+        ids.add(subscribed.id);
+        all.into_iter()
+            .filter(|(topic, _)| wire::matches(filter, topic))
+            .map(|(topic, payload)| Own { topic, payload, ids: ids.clone() })
+            .collect()
+    }
+
+    /// Notes what was said of a topic, so that it is not said again.
+    pub(super) fn note(&mut self, own: &Own) {
+        self.said.insert(own.topic.clone(), own.payload.clone());
+    }
+
+    /// What has changed since it was last said, if it is time to look; at once where `denied` says that there was a first
+    /// denial in a window.
+    pub(super) fn changes(&mut self, hub: &Hub, client: &Client, now: Now, denied: bool) -> Vec<Own> {
+        let mut all = Vec::new();
+        if denied || self.limits_due.is_some_and(|due| due <= now.mono) {
+            self.limits_due = Some(now.mono + LIMITS_INTERVAL);
+            all.extend(limits(client, now));
+        }
+        if self.sys_due.is_some_and(|due| due <= now.mono) {
+            self.sys_due = Some(now.mono + SYS_INTERVAL);
+            all.extend(sys(hub, now));
+        }
+        let mut changed = Vec::new();
+        for (topic, payload) in all {
+            if self.said.get(&topic) == Some(&payload) {
+                continue;
+            }
+            let mut ids = SubscriptionIds::None;
+            let mut matched = false;
+            for (filter, subscribed) in &self.filters {
+                if wire::matches(filter, &topic) {
+                    matched = true;
+                    ids.add(subscribed.id);
+                }
+            }
+            if matched {
+                self.said.insert(topic.clone(), payload.clone());
+                changed.push(Own { topic, payload, ids });
+            }
+        }
+        changed
+    }
+}
+
+/// What the client's profile, and its device where that has rates of its own, have used.
+fn limits(client: &Client, now: Now) -> Vec<(String, String)> {
+    let mut messages = by_resource("$limits/", &client.account.meters().readings(now.wall));
+    if let Some(device) = &client.meters {
+        let readings: Vec<Reading> =
+            device.readings(now.wall).into_iter().filter(|reading| reading.limit.is_some()).collect();
+        messages.extend(by_resource("$limits/device/", &readings));
+    }
+    messages
+}
+
+/// One message for each resource. Where several rates hold, the one with the least left comes first, and all follow.
+fn by_resource(prefix: &str, readings: &[Reading]) -> Vec<(String, String)> {
+    let mut resources: Vec<(&str, Vec<&Reading>)> = Vec::new();
+    for reading in readings {
+        let name = reading.resource.as_str();
+        match resources.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, all)) => all.push(reading),
+            None => resources.push((name, vec![reading])),
+        }
+    }
+    let message = |(name, mut all): (&str, Vec<&Reading>)| {
+        all.sort_by_key(|r| r.limit.as_ref().map_or(u64::MAX, |limit| limit.count.saturating_sub(r.used)));
+        let mut payload = String::from("{");
+        fields(&mut payload, all[0]);
+        if all.len() > 1 {
+            payload.push_str(",\"rates\":[");
+            for (at, reading) in all.iter().enumerate() {
+                payload.push_str(if at == 0 { "{" } else { ",{" });
+                fields(&mut payload, reading);
+                payload.push('}');
+            }
+            payload.push(']');
+        }
+        payload.push('}');
+        // A name of the operator's own may hold what a topic must not.
+        (format!("{prefix}{}", name.replace(['+', '#'], "_")), payload)
+    };
+    resources.into_iter().map(message).collect()
+}
+
+fn fields(json: &mut String, reading: &Reading) {
+    let limit = reading.limit.as_ref().map_or_else(|| "null".to_owned(), |rate| format!("\"{}\"", rate.written()));
+    // Writing to a string does not fail.
+    let _ = write!(
+        json,
+        "\"limit\":{limit},\"used\":{},\"denied\":{},\"resets_at\":\"{}\"",
+        reading.used,
+        reading.denied,
+        rfc3339(reading.resets_at)
+    );
+}
+
+fn rfc3339(at: UnixMillis) -> String {
+    let at = i64::try_from(at.0).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+    at.unwrap_or(Timestamp::MAX).to_string()
+}
+
+/// The broker's figures.
+fn sys(hub: &Hub, now: Now) -> Vec<(String, String)> {
+    let mut messages = vec![
+        ("$SYS/broker/version".to_owned(), format!("Weir {}", env!("CARGO_PKG_VERSION"))),
+        ("$SYS/broker/uptime".to_owned(), (now.mono / 1000).to_string()),
+    ];
+    let figures = hub.stats.named();
+    messages.extend(figures.into_iter().map(|(name, value)| (format!("$SYS/broker/{name}"), value.to_string())));
+    messages
+}
