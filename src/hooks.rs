@@ -40,8 +40,38 @@ pub trait Hook: Send + Sync + 'static {
         Verdict::Allow
     }
 
+    /// An MQTT 5 client asks for enhanced authentication by a method (section 4.12): an exchange by that method, or nothing
+    /// where this hook does not know it. SCRAM-SHA-256 is built in, for devices with `scram` keys.
+    fn authenticator(&self, _method: &str) -> Option<Box<dyn Authenticator>> {
+        None
+    }
+
     /// A client that was connected is gone. `reason` is Normal disconnection where it said goodbye.
     fn disconnect(&self, _client: &Client, _reason: ReasonCode, _now: Now) {}
+}
+
+/// One exchange of an authentication method.
+pub trait Authenticator: Send {
+    /// Takes the Authentication Data of a CONNECT or AUTH packet (empty where there was none), and says how it goes on.
+    fn step(&mut self, data: &[u8]) -> AuthStep;
+}
+
+/// How an exchange goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthStep {
+    /// The client is sent this data, and must answer.
+    Continue(Vec<u8>),
+    /// The client is this device of this profile; it is sent this data with the success.
+    Succeed {
+        /// A profile of the configuration.
+        profile: Arc<str>,
+        /// A device of the profile, or a name that is known to the hook only.
+        device: Arc<str>,
+        /// Authentication Data.
+        data: Vec<u8>,
+    },
+    /// It is not who it says it is.
+    Fail,
 }
 
 /// A hook's answer.
@@ -219,6 +249,10 @@ impl Hooks {
 
     fn ask(&self, first: Verdict, moment: impl Fn(&dyn Hook) -> Verdict) -> Verdict {
         self.others.iter().fold(first, |verdict, hook| verdict.and_then(|| moment(hook.as_ref())))
+    }
+
+    pub(crate) fn authenticator(&self, method: &str) -> Option<Box<dyn Authenticator>> {
+        self.others.iter().find_map(|hook| hook.authenticator(method))
     }
 
     pub(crate) fn connect(&self, client: &Client, now: Now) -> Verdict {

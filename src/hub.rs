@@ -13,8 +13,8 @@ use crate::account::Account;
 use crate::admission::Admission;
 use crate::clock::{Clock, Now};
 use crate::config::{Config, Isolation};
-use crate::hooks::{Hook, Hooks, PublishEvent, Verdict};
-use crate::identity::{Directory, Identity};
+use crate::hooks::{Authenticator, Hook, Hooks, PublishEvent, Verdict};
+use crate::identity::{Directory, Identity, SCRAM_SHA_256, Scram};
 use crate::janitor::Janitor;
 use crate::limits::Denial;
 use crate::router::{Message, Publisher, RetainOutcome, Signal, Space, pass_on, split_share};
@@ -111,6 +111,21 @@ impl Hub {
 
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Begins an exchange by an authentication method: a hook's, or the one that is built in.
+    pub(crate) fn authenticator(&self, method: &str) -> Option<Box<dyn Authenticator>> {
+        let built_in = || -> Option<Box<dyn Authenticator>> {
+            (method == SCRAM_SHA_256).then(|| Box::new(Scram::new(self.directory.load_full())) as _)
+        };
+        self.hooks.authenticator(method).or_else(built_in)
+    }
+
+    /// The identity that an authentication method has found, whether its device is in the configuration or a hook's own.
+    pub(crate) fn vouched(&self, profile: Arc<str>, device: Arc<str>) -> Identity {
+        let config = self.config.load();
+        let known = config.profiles.get(&profile).is_some_and(|profile| profile.devices.contains_key(&device));
+        Identity { profile, device: Some(device), vouched: !known }
     }
 
     /// A number for a connection that no other has.

@@ -36,6 +36,6 @@ pub mod wire;
 pub use broker::{Broker, Builder, StartError};
 pub use clock::{Clock, ManualClock, Now};
 pub use config::Config;
-pub use hooks::{Client, DeliverEvent, Hook, PublishEvent, Refusal, Verdict};
+pub use hooks::{AuthStep, Authenticator, Client, DeliverEvent, Hook, PublishEvent, Refusal, Verdict};
 pub use net::BoundAddress;
 pub use stats::Figures;

@@ -51,7 +51,7 @@ enum Command {
     Run,
     /// Check the configuration: every error with its place, or the resulting limits as tables
     Check,
-    /// Make tokens for devices
+    /// Make credentials for devices
     #[command(subcommand)]
     Token(TokenCommand),
 }
@@ -60,6 +60,8 @@ enum Command {
 enum TokenCommand {
     /// Print a new random token, and its SHA-256 for broker.yaml
     New,
+    /// Read a password from standard input, and print its Argon2id hash and its SCRAM keys for broker.yaml
+    Password,
 }
 
 #[derive(Args)]
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         None | Some(Command::Run) => run(&options),
         Some(Command::Check) => check(&options.config),
         Some(Command::Token(TokenCommand::New)) => token::new(),
+        Some(Command::Token(TokenCommand::Password)) => token::password(),
     }
 }
 

@@ -40,7 +40,9 @@ fn the_hashes_in_the_file_of_the_repository_are_of_the_demo_credentials_it_names
     let devices = &config.profiles["acme"].devices;
     let Credential::Token { sha256, demo: false } = devices["pump-2"].credential else { panic!() };
     assert_eq!(sha256, <[u8; 32]>::from(Sha256::digest("demo-pump-2")));
-    let Credential::Password { username, hash } = &devices["panel"].credential else { panic!() };
+    let Credential::Password { username, hash: Some(hash), scram: None } = &devices["panel"].credential else {
+        panic!()
+    };
     assert_eq!(&**username, "panel");
     let hash = PasswordHash::new(hash).unwrap();
     Argon2::default().verify_password(b"demo-panel", &hash).unwrap();

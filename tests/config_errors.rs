@@ -53,7 +53,7 @@ fn an_unknown_key_is_reported_with_the_nearest_known_one_and_all_that_are_known(
         (
             with_devices("lamp: { tokn: x, token: y }"),
             "6:15: error: \"tokn\" is no key of a device; did you mean \
-            `token`? Its keys are token, token_sha256, username, password_hash and limits",
+            `token`? Its keys are token, token_sha256, username, password_hash, scram and limits",
         ),
         (
             with_devices("lamp: { token: y, limits: { conect: 1/s } }"),
@@ -205,7 +205,7 @@ fn a_token_or_user_name_used_twice_is_reported_with_both_places() {
 
 #[test]
 fn a_device_has_exactly_one_well_formed_credential() {
-    const ONE: &str = "`token`, `token_sha256`, or `username` with `password_hash`";
+    const ONE: &str = "`token`, `token_sha256`, or `username` with `password_hash` or `scram`";
     let none = format!("6:7: error: the device \"lamp\" has no credential: give it one of {ONE}");
     let two = format!("6:7: error: the device \"lamp\" has more than one credential: keep one of {ONE}");
     let digest = |count| {
@@ -226,7 +226,7 @@ fn a_device_has_exactly_one_well_formed_credential() {
         (
             with_devices("lamp: { username: a }"),
             "6:7: error: the device \"lamp\" has a `username` and needs a \
-            `password_hash` as well, a PHC string of Argon2id",
+            `password_hash` or `scram` as well (weir token password)",
         ),
         (
             with_devices("lamp: { password_hash: a }"),

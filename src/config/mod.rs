@@ -17,6 +17,7 @@ mod listeners;
 mod plans;
 mod profiles;
 mod scalars;
+mod scram_keys;
 mod settings;
 mod table;
 mod tree;
@@ -25,6 +26,8 @@ pub use acl::{AclAction, AclOnDeny, AclRule};
 pub use error::{ConfigError, Place, Problem, Warning};
 pub use listeners::{ListenAddress, Listener, Protocol};
 pub use profiles::{Credential, Device, Profile};
+pub use scram_keys::ScramKeys;
+pub(crate) use scram_keys::hmac;
 pub use settings::{Admission, Mqtt};
 pub use table::table;
 

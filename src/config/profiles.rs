@@ -14,6 +14,7 @@ use super::error::Report;
 use super::fields::{Fields, entries, parsed, text};
 use super::plans::read_limits;
 use super::scalars::{self, boolean, listed, quoted};
+use super::scram_keys::ScramKeys;
 use super::tree::{At, Key, Node};
 use crate::limits::{Limits, Plan};
 
@@ -55,8 +56,10 @@ pub enum Credential {
     Password {
         /// Unique among all profiles.
         username: Arc<str>,
-        /// A PHC string of Argon2id that was found well-formed.
-        hash: String,
+        /// A PHC string of Argon2id that was found well-formed: for a password in CONNECT.
+        hash: Option<String>,
+        /// For the authentication method SCRAM-SHA-256.
+        scram: Option<ScramKeys>,
     },
 }
 
@@ -176,25 +179,27 @@ impl Reader<'_> {
     }
 
     fn credential(&mut self, fields: &mut Fields<'_>, holder: Holder, report: &mut Report<'_>) -> Option<Credential> {
-        const ONE: &str = "`token`, `token_sha256`, or `username` with `password_hash`";
+        const ONE: &str = "`token`, `token_sha256`, or `username` with `password_hash` or `scram`";
 
         let token = fields.take("token");
         let digest = fields.take("token_sha256");
         let username = fields.take("username");
         let hash = fields.take("password_hash");
-        let shown = [token, digest, username.or(hash)];
+        let scram = fields.take("scram");
+        let shown = [token, digest, username.or(hash).or(scram)];
         let name = quoted(&holder.device);
         let message = match shown.iter().flatten().count() {
             0 => format!("the device {name} has no credential: give it one of {ONE}"),
-            1 => match (username, hash) {
-                (Some(username), Some(hash)) => {
-                    return self.password(username, hash, holder, report);
+            1 => match (username, hash.or(scram)) {
+                (Some(username), Some(_)) => {
+                    return self.password(username, hash, scram, holder, report);
                 }
                 (Some(_), None) => format!(
-                    "the device {name} has a `username` and needs a `password_hash` as well, a PHC string of Argon2id"
+                    "the device {name} has a `username` and needs a `password_hash` or `scram` as well (weir token password)"
                 ),
                 (None, Some(_)) => {
-                    format!("the device {name} has a `password_hash` and needs a `username` as well")
+                    let what = if hash.is_some() { "a `password_hash`" } else { "`scram` keys" };
+                    format!("the device {name} has {what} and needs a `username` as well")
                 }
                 (None, None) => {
                     return match token {
@@ -250,11 +255,13 @@ impl Reader<'_> {
     fn password(
         &mut self,
         username: &Node,
-        hash: &Node,
+        hash: Option<&Node>,
+        scram: Option<&Node>,
         holder: Holder,
         report: &mut Report<'_>,
     ) -> Option<Credential> {
-        let hash = parsed(hash, report, argon2id_hash);
+        let hash = hash.map(|hash| parsed(hash, report, argon2id_hash));
+        let scram = scram.map(|scram| parsed(scram, report, |text| text.parse::<ScramKeys>()));
         let at = username.at;
         let username = parsed(username, report, login_name)?;
         if let Some(other) = self.usernames.get(&username) {
@@ -264,8 +271,10 @@ impl Reader<'_> {
             return None;
         }
         self.usernames.insert(username.clone(), Holder { at, ..holder });
-        let hash = hash?;
-        Some(Credential::Password { username, hash })
+        // What is there and was found wrong is reported: then the device has no credential.
+        let hash = hash.map_or(Some(None), |hash| hash.map(Some))?;
+        let scram = scram.map_or(Some(None), |scram| scram.map(Some))?;
+        Some(Credential::Password { username, hash, scram })
     }
 }
 
@@ -324,7 +333,7 @@ mod tests {
     fn a_credential_is_shown_without_what_proves_it() {
         let token = Credential::Token { sha256: [7; 32], demo: true };
         assert_eq!(format!("{token:?}"), "Token { demo: true, .. }");
-        let password = Credential::Password { username: "panel".into(), hash: "$argon2id$".into() };
+        let password = Credential::Password { username: "panel".into(), hash: Some("$argon2id$".into()), scram: None };
         assert_eq!(format!("{password:?}"), "Password { username: \"panel\", .. }");
     }
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use crate::limits::Denial;
 use crate::wire::{
-    Ack, AckKind, ConnAck, ConnectReturnCode, Disconnect, Packet, PacketId, Property, PropertyBuf, ReasonCode, SubAck,
-    Version,
+    Ack, AckKind, Auth, ConnAck, ConnectReturnCode, Disconnect, Packet, PacketId, Property, PropertyBuf, ReasonCode,
+    SubAck, Version,
 };
 
 /// What a no says beside its reason code.
@@ -76,6 +76,18 @@ pub(super) fn disconnect(out: &mut Vec<u8>, max_packet_size: usize, reason: Reas
     let packet = |p| Packet::Disconnect(Disconnect { reason, properties: p });
     let bare = packet(Default::default());
     put(out, Version::V5, max_packet_size, &properties, |p| packet(p.as_properties()), bare);
+}
+
+/// An AUTH packet.
+pub(super) fn auth(out: &mut Vec<u8>, reason: ReasonCode, method: &str, data: &[u8]) {
+    let mut properties = PropertyBuf::new();
+    properties.push(Property::AuthenticationMethod(method));
+    if !data.is_empty() {
+        properties.push(Property::AuthenticationData(data));
+    }
+    // A method that came in a packet goes into one.
+    let encoded = Packet::Auth(Auth { reason, properties: properties.as_properties() }).encode(Version::V5, out);
+    debug_assert!(encoded.is_ok());
 }
 
 /// Who is answered, and how much it wants to know.

@@ -16,7 +16,7 @@ use super::own_topics::OwnTopics;
 use super::scratch::{self, Scratch};
 use crate::clock::Now;
 use crate::config::Config;
-use crate::hooks::Client;
+use crate::hooks::{Authenticator, Client};
 use crate::hub::Hub;
 use crate::identity::{Access, Identity, Names};
 use crate::limits::{Plan, UnixMillis};
@@ -47,10 +47,18 @@ pub(super) struct Settings {
     /// The largest packet the client may send.
     pub(super) max_packet_size: u32,
     pub(super) wants_reasons: bool,
+    /// How the client has proved who it is, if by an authentication method.
+    pub(super) authentication: Option<Authentication>,
     /// The CONNACK, not yet sent.
     pub(super) connack: Vec<u8>,
     /// What the client has sent after its CONNECT.
     pub(super) input: Vec<u8>,
+}
+
+/// The authentication method of a connection, and the exchange that is under way to authenticate once more.
+pub(super) struct Authentication {
+    pub(super) method: Box<str>,
+    pub(super) exchange: Option<Box<dyn Authenticator>>,
 }
 
 pub(super) struct Connection {

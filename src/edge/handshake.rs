@@ -11,13 +11,13 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::answer::{self, Reasons};
-use super::connection::{Connection, Settings, linger, write_all};
+use super::connection::{Authentication, Connection, Settings, linger, write_all};
 use super::own_topics::is_own;
 use super::scratch;
 use crate::account::Account;
 use crate::clock::Now;
 use crate::config::Config;
-use crate::hooks::{Client, Verdict};
+use crate::hooks::{AuthStep, Authenticator, Client, Verdict};
 use crate::hub::Hub;
 use crate::identity::{Access, Action, Found, Identity, Names, verify};
 use crate::limits::{Caps, Denial};
@@ -76,6 +76,7 @@ struct Asked {
     max_packet_size: usize,
     topic_alias_maximum: u16,
     wants_reasons: bool,
+    wants_response_information: bool,
 }
 
 impl Asked {
@@ -101,6 +102,7 @@ impl Asked {
             max_packet_size: properties.maximum_packet_size().map_or(usize::MAX, |size| size as usize),
             topic_alias_maximum: properties.topic_alias_maximum().unwrap_or(0),
             wants_reasons: properties.request_problem_information().unwrap_or(true),
+            wants_response_information: properties.request_response_information().unwrap_or(false),
         }
     }
 
@@ -144,7 +146,7 @@ async fn negotiate(
         return Err(Refused::Silently("this address connects more often than admission.connects_per_ip allows".into()));
     }
     let mut buffer = Vec::new();
-    let (start, end) = read_connect(hub, stream, &config, &mut buffer).await?;
+    let (start, end) = read_packet(hub, stream, &config, &mut buffer, 0x10).await?;
     let connect =
         Connect::decode(&buffer[start..end]).map_err(|error| refuse_malformed(&buffer[start..end], &error))?;
     let mut asked = Asked::new(&connect);
@@ -160,7 +162,27 @@ async fn negotiate(
     {
         return Err(asked.refuse(ReasonCode::Banned, "too many failed connects from this address"));
     }
-    let found = hub.directory.load().find(connect.user_name, connect.password);
+    let method = connect.properties.authentication_method();
+    let mut input = buffer[end..].to_vec();
+    let mut proof = None;
+    let found = match method {
+        None => hub.directory.load().find(connect.user_name, connect.password),
+        Some(method) => {
+            let first = connect.properties.authentication_data().unwrap_or_default();
+            let Some(authenticator) = hub.authenticator(method) else {
+                return Err(
+                    asked.refuse(ReasonCode::BadAuthenticationMethod, "this authentication method is not offered")
+                );
+            };
+            match exchange(hub, stream, &config, &asked, (method, first), authenticator, &mut input).await? {
+                Some((identity, data)) => {
+                    proof = Some(data);
+                    Found::Known(identity)
+                }
+                None => Found::Wrong,
+            }
+        }
+    };
     let identity = match found {
         Found::Known(identity) => Ok(identity),
         Found::Missing => Err((ReasonCode::NotAuthorized, "credentials are needed")),
@@ -218,19 +240,59 @@ async fn negotiate(
         let delay = will.properties.will_delay_interval().unwrap_or(0);
         (Message::from_will(will), delay)
     });
-    let input = buffer[end..].to_vec();
+    let authentication = method.zip(proof).map(|(method, data)| (Box::from(method), data));
     drop(buffer);
 
     let claimed = claim(hub, &account, asked, now).await?;
-    Ok(Box::new(claimed.settle(&config, identity, client, access, will, input, assigned, generation)))
+    Ok(Box::new(claimed.settle(&config, identity, client, access, will, input, assigned, generation, authentication)))
 }
 
-/// Reads until there is a whole CONNECT; tells where its body begins and ends.
-async fn read_connect(
+/// Leads an enhanced authentication to its end (section 4.12): who the client is and what it is told with the success, or
+/// nothing where it is not who it says. `input` is what has come after the CONNECT, and comes to be what is left of it.
+async fn exchange(
+    hub: &Hub,
+    stream: &mut ByteStream,
+    config: &Config,
+    asked: &Asked,
+    (method, first): (&str, &[u8]),
+    mut authenticator: Box<dyn Authenticator>,
+    input: &mut Vec<u8>,
+) -> Result<Option<(Identity, Vec<u8>)>, Refused> {
+    let mut step = authenticator.step(first);
+    loop {
+        let challenge = match step {
+            AuthStep::Fail => return Ok(None),
+            AuthStep::Succeed { profile, device, data } => {
+                return Ok(Some((hub.vouched(profile, device), data)));
+            }
+            AuthStep::Continue(challenge) => challenge,
+        };
+        let mut out = Vec::new();
+        answer::auth(&mut out, ReasonCode::ContinueAuthentication, method, &challenge);
+        write_all(hub, stream, &out).await;
+        // Until CONNACK the client may send AUTH and DISCONNECT only [MQTT-3.1.2-30].
+        let (start, end) = read_packet(hub, stream, config, input, 0xF0).await?;
+        let malformed = |error: WireError| asked.refuse(error.reason(), error.to_string());
+        let Packet::Auth(auth) = Packet::decode(Version::V5, 0xF0, &input[start..end]).map_err(malformed)? else {
+            return Err(asked.refuse(ReasonCode::ProtocolError, "AUTH is expected"));
+        };
+        // [MQTT-4.12.0-3], [MQTT-4.12.0-5]
+        if auth.reason != ReasonCode::ContinueAuthentication || auth.properties.authentication_method() != Some(method)
+        {
+            return Err(asked.refuse(ReasonCode::ProtocolError, "AUTH goes on with another method"));
+        }
+        step = authenticator.step(auth.properties.authentication_data().unwrap_or_default());
+        input.drain(..end);
+    }
+}
+
+/// Reads until there is a whole packet that begins with `first`; tells where its body begins and ends.
+async fn read_packet(
     hub: &Hub,
     stream: &mut ByteStream,
     config: &Config,
     buffer: &mut Vec<u8>,
+    first: u8,
 ) -> Result<(usize, usize), Refused> {
     let timeout = config.admission.handshake_timeout.as_millis() as u64;
     let deadline = hub.clock.sleep_until(hub.clock.now().mono + timeout);
@@ -238,8 +300,8 @@ async fn read_connect(
     loop {
         match frame_header(buffer, config.mqtt.max_packet_size as usize) {
             // The first packet must be a CONNECT [MQTT-3.1.0-1]; until then nothing may be answered [MQTT-3.14.0-1].
-            Ok(Some(header)) if header.first != 0x10 => {
-                return Err(Refused::Silently("the first packet is no CONNECT".into()));
+            Ok(Some(header)) if header.first != first => {
+                return Err(Refused::Silently("another packet than CONNECT, or AUTH where that is due".into()));
             }
             Ok(Some(header)) if buffer.len() >= header.total_len() => {
                 return Ok((header.header_len, header.total_len()));
@@ -307,9 +369,6 @@ fn check_offer(connect: &Connect<'_>, asked: &Asked, config: &Config) -> Result<
             return Err(asked.refuse(ReasonCode::ClientIdentifierNotValid, "a session needs a client identifier"));
         }
         Version::V3 | Version::V4 | Version::V5 => {}
-    }
-    if connect.properties.authentication_method().is_some() {
-        return Err(asked.refuse(ReasonCode::BadAuthenticationMethod, "this authentication method is not offered"));
     }
     if let Some(will) = &connect.will {
         if will.qos as u8 > config.mqtt.max_qos {
@@ -422,6 +481,7 @@ impl Claimed {
         input: Vec<u8>,
         assigned: bool,
         generation: u64,
+        authentication: Option<(Box<str>, Vec<u8>)>,
     ) -> Settings {
         let Claimed { asked, account, owner, session, session_present } = self;
         let plan = account.plan();
@@ -433,7 +493,8 @@ impl Claimed {
             asked.topic_alias_maximum.min(config.mqtt.topic_alias_maximum),
         );
         let mut connack = Vec::new();
-        terms.connack(&asked, config, session_present, assigned, &mut connack);
+        let method = authentication.as_ref().map(|(method, data)| (method.as_ref(), data.as_slice()));
+        terms.connack(&asked, config, session_present, assigned, method, &mut connack);
         tracing::info!(
             profile = %account.name(),
             device = client.device().unwrap_or("-"),
@@ -458,6 +519,7 @@ impl Claimed {
             session_expiry: terms.session_expiry,
             max_packet_size: terms.max_packet_size,
             wants_reasons: asked.wants_reasons,
+            authentication: authentication.map(|(method, _)| Authentication { method, exchange: None }),
             connack,
             input,
         }
@@ -487,7 +549,15 @@ impl Terms {
     }
 
     /// The CONNACK, with what MQTT 5 clients are told of the terms where they differ from what is understood.
-    fn connack(&self, asked: &Asked, config: &Config, session_present: bool, assigned: bool, out: &mut Vec<u8>) {
+    fn connack(
+        &self,
+        asked: &Asked,
+        config: &Config,
+        session_present: bool,
+        assigned: bool,
+        authentication: Option<(&str, &[u8])>,
+        out: &mut Vec<u8>,
+    ) {
         let mut properties = PropertyBuf::new();
         if asked.version == Version::V5 {
             let mqtt = &config.mqtt;
@@ -518,6 +588,17 @@ impl Terms {
             }
             if self.keep_alive != asked.keep_alive {
                 properties.push(Property::ServerKeepAlive(self.keep_alive));
+            }
+            if let Some((method, data)) = authentication {
+                // [MQTT-4.12.0-5]
+                properties.push(Property::AuthenticationMethod(method));
+                if !data.is_empty() {
+                    properties.push(Property::AuthenticationData(data));
+                }
+            }
+            let response_information = format!("responses/{}", asked.client_id);
+            if asked.wants_response_information {
+                properties.push(Property::ResponseInformation(&response_information));
             }
         }
         // 3.1 has no Session Present: the bit is reserved there.

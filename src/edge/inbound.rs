@@ -9,14 +9,14 @@ use super::end::{End, Step};
 use super::own_topics::{Own, OwnTopics, is_own};
 use crate::clock::Now;
 use crate::config::AclOnDeny;
-use crate::hooks::{PublishEvent, Refusal, Verdict};
+use crate::hooks::{AuthStep, PublishEvent, Refusal, Verdict};
 use crate::identity::Action;
 use crate::limits::{Denial, OnPublish};
 use crate::router::{Delivery, Message, RetainOutcome, Subscription, SubscriptionIds, split_share};
 use crate::session::Subscribed;
 use crate::wire::{
-    Ack, AckKind, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, RetainHandling, SharedFilter, Subscribe,
-    SubscriptionOptions, UnsubAck, Unsubscribe, Version, frame_header, put_ack,
+    Ack, AckKind, Auth, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, RetainHandling, SharedFilter,
+    Subscribe, SubscriptionOptions, UnsubAck, Unsubscribe, Version, frame_header, put_ack,
 };
 
 /// Whether the reading goes on after a packet.
@@ -71,9 +71,7 @@ impl Connection {
             Packet::Connect(_) => {
                 return Err(End::told(ReasonCode::ProtocolError, "a second CONNECT [MQTT-3.1.0-2]"));
             }
-            Packet::Auth(_) => {
-                return Err(End::told(ReasonCode::ProtocolError, "AUTH without an authentication method"));
-            }
+            Packet::Auth(auth) => self.authenticate(&auth, out)?,
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp | Packet::Publish(_) => {
                 return Err(End::told(ReasonCode::ProtocolError, "a packet that only a broker sends"));
             }
@@ -429,6 +427,42 @@ impl Connection {
         // One code for each filter of a packet that was not too long: neither is this.
         let encoded = Packet::UnsubAck(unsuback).encode(self.version(), out);
         debug_assert!(encoded.is_ok());
+    }
+
+    // AUTH
+
+    /// The client authenticates once more: the same method, the same device [MQTT-4.12.1-1].
+    fn authenticate(&mut self, auth: &Auth<'_>, out: &mut Vec<u8>) -> Step<()> {
+        let protocol_error = |text: &'static str| End::told(ReasonCode::ProtocolError, text);
+        let settings = &mut *self.settings;
+        let Some(authentication) = &mut settings.authentication else {
+            return Err(protocol_error("AUTH without an authentication method in CONNECT [MQTT-4.12.0-7]"));
+        };
+        if auth.properties.authentication_method() != Some(&authentication.method) {
+            return Err(protocol_error("AUTH with another method than CONNECT's"));
+        }
+        let mut exchange = match (auth.reason, authentication.exchange.take()) {
+            (ReasonCode::ReAuthenticate, None) => self.hub.authenticator(&authentication.method),
+            (ReasonCode::ContinueAuthentication, Some(exchange)) => Some(exchange),
+            _ => return Err(protocol_error("AUTH out of turn")),
+        };
+        let data = auth.properties.authentication_data().unwrap_or_default();
+        match exchange.as_mut().map_or(AuthStep::Fail, |exchange| exchange.step(data)) {
+            AuthStep::Continue(challenge) => {
+                answer::auth(out, ReasonCode::ContinueAuthentication, &authentication.method, &challenge);
+                authentication.exchange = exchange;
+            }
+            AuthStep::Succeed { profile, device, data }
+                if *profile == *settings.identity.profile && settings.identity.device.as_deref() == Some(&device) =>
+            {
+                answer::auth(out, ReasonCode::Success, &authentication.method, &data);
+            }
+            // [MQTT-4.12.1-2]
+            AuthStep::Succeed { .. } | AuthStep::Fail => {
+                return Err(End::told(ReasonCode::NotAuthorized, "re-authentication failed"));
+            }
+        }
+        Ok(())
     }
 
     // DISCONNECT

@@ -2,6 +2,7 @@
 //! and no token, only their hashes, and it must never log either.
 
 mod access;
+mod scram;
 
 use std::sync::Arc;
 
@@ -10,8 +11,9 @@ use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 
 pub(crate) use access::{Access, Action, Names};
+pub(crate) use scram::{METHOD as SCRAM_SHA_256, Scram};
 
-use crate::config::{Config, Credential};
+use crate::config::{Config, Credential, ScramKeys, hmac};
 
 /// Whom the credentials belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub(crate) struct Identity {
     pub(crate) profile: Arc<str>,
     /// Nothing for an anonymous client.
     pub(crate) device: Option<Arc<str>>,
+    /// A hook has vouched for it: its device need not be in the configuration.
+    pub(crate) vouched: bool,
 }
 
 /// What the credentials of a CONNECT are found to be.
@@ -34,29 +38,43 @@ pub(crate) enum Found {
     Missing,
 }
 
+/// Someone with a password.
+#[derive(Debug)]
+struct User {
+    hash: Option<Arc<str>>,
+    scram: Option<ScramKeys>,
+    identity: Identity,
+}
+
 /// Everyone who may connect, by what they show.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     tokens: HashMap<[u8; 32], Identity>,
-    users: HashMap<Arc<str>, (Arc<str>, Identity)>,
+    users: HashMap<Arc<str>, User>,
+    /// Makes the salts of users that are not there, which must look like any other.
+    secret: [u8; 32],
     anonymous: Option<Identity>,
 }
 
 impl Directory {
     pub(crate) fn new(config: &Config) -> Self {
         let mut directory = Directory {
-            anonymous: config.anonymous.clone().map(|profile| Identity { profile, device: None }),
+            anonymous: config.anonymous.clone().map(|profile| Identity { profile, device: None, vouched: false }),
             ..Directory::default()
         };
+        // Without random bytes the salts of unknown users can be told from others: no more than that.
+        let _ = getrandom::fill(&mut directory.secret);
         for (profile, settings) in &config.profiles {
             for (device, settings) in &settings.devices {
-                let identity = Identity { profile: Arc::clone(profile), device: Some(Arc::clone(device)) };
+                let identity =
+                    Identity { profile: Arc::clone(profile), device: Some(Arc::clone(device)), vouched: false };
                 match &settings.credential {
                     Credential::Token { sha256, .. } => {
                         directory.tokens.insert(*sha256, identity);
                     }
-                    Credential::Password { username, hash } => {
-                        directory.users.insert(Arc::clone(username), (hash.as_str().into(), identity));
+                    Credential::Password { username, hash, scram } => {
+                        let user = User { hash: hash.as_deref().map(Arc::from), scram: scram.clone(), identity };
+                        directory.users.insert(Arc::clone(username), user);
                     }
                 }
             }
@@ -78,9 +96,22 @@ impl Directory {
             (Some(name), None) => token(name.as_bytes()),
             (None | Some(""), Some(password)) => token(password),
             (Some(name), Some(_)) => match self.users.get(name) {
-                Some((hash, identity)) => Found::Password { hash: Arc::clone(hash), identity: identity.clone() },
-                None => Found::Wrong,
+                Some(User { hash: Some(hash), identity, .. }) => {
+                    Found::Password { hash: Arc::clone(hash), identity: identity.clone() }
+                }
+                _ => Found::Wrong,
             },
+        }
+    }
+
+    /// The SCRAM keys of a user; for one that is not there, keys that nobody can prove, the same each time.
+    fn scram(&self, name: &str) -> (ScramKeys, Option<Identity>) {
+        match self.users.get(name) {
+            Some(User { scram: Some(keys), identity, .. }) => (keys.clone(), Some(identity.clone())),
+            _ => {
+                let salt = &hmac(&self.secret, name.as_bytes())[..16];
+                (ScramKeys { iterations: 4096, salt: salt.into(), stored_key: [0; 32], server_key: [0; 32] }, None)
+            }
         }
     }
 
@@ -88,6 +119,7 @@ impl Directory {
     pub(crate) fn holds(&self, config: &Config, identity: &Identity) -> bool {
         match &identity.device {
             None => self.anonymous.as_ref() == Some(identity),
+            Some(_) if identity.vouched => config.profiles.contains_key(&identity.profile),
             Some(device) => {
                 config.profiles.get(&identity.profile).is_some_and(|profile| profile.devices.contains_key(device))
             }
