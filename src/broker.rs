@@ -79,7 +79,7 @@ impl Builder {
                 address: wanted.address.to_string(),
                 source,
             };
-            let listener = Listener::bind(&wanted.address).map_err(error)?;
+            let listener = Listener::bind(&wanted.address, wanted.protocol).map_err(error)?;
             let address = listener.address().map_err(error)?;
             listeners.push((listener, address));
         }

@@ -289,15 +289,14 @@ fn bad_listeners_are_reported() {
     let no_port = format!("3:24: error: {ADDRESS} \"0.0.0.0\"");
     let host = format!("3:24: error: {ADDRESS} \"example.com:1883\"");
     let not_served =
-        |protocol| format!("3:47: error: `{protocol}` is not available in this version of Weir; use mqtt or unix");
-    let (mqtts, ws, wss) = (not_served("mqtts"), not_served("ws"), not_served("wss"));
+        |protocol| format!("3:47: error: `{protocol}` is not available in this version of Weir; use mqtt, ws or unix");
+    let (mqtts, wss) = (not_served("mqtts"), not_served("wss"));
     let listener = |address: &str, protocol: &str| with(&format!("listeners: [{{ address: {address:?}{protocol} }}]"));
     assert_problems(&[
         (listener(":1883", ""), &no_host),
         (listener("0.0.0.0", ""), &no_port),
         (listener("example.com:1883", ""), &host),
         (listener("1.2.3.4:5", ", protocol: mqtts"), &mqtts),
-        (listener("1.2.3.4:5", ", protocol: ws"), &ws),
         (listener("1.2.3.4:5", ", protocol: wss"), &wss),
         (
             listener("1.2.3.4:5", ", protocol: tcp"),

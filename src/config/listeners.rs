@@ -125,9 +125,9 @@ fn read_listener(node: &Node, report: &mut Report<'_>) -> Option<(Listener, At)>
 
 fn read_protocol(node: &Node, report: &mut Report<'_>) -> Option<Protocol> {
     let protocol = parsed(node, report, choice(&PROTOCOLS))?;
-    let served = matches!(protocol, Protocol::Mqtt | Protocol::Unix);
+    let served = matches!(protocol, Protocol::Mqtt | Protocol::Ws | Protocol::Unix);
     if !served && let Value::Scalar(text) = &node.value {
-        let message = format!("`{text}` is not available in this version of Weir; use mqtt or unix");
+        let message = format!("`{text}` is not available in this version of Weir; use mqtt, ws or unix");
         report.error(node.at, message);
     }
     Some(protocol)

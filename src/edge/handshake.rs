@@ -21,7 +21,7 @@ use crate::hooks::{AuthStep, Authenticator, Client, Verdict};
 use crate::hub::Hub;
 use crate::identity::{Access, Action, Found, Identity, Names, verify};
 use crate::limits::{Caps, Denial};
-use crate::net::ByteStream;
+use crate::net::{Accepted, ByteStream};
 use crate::router::{Mailbox, Message};
 use crate::session::{Claim, Link, Parked, Released, Session};
 use crate::wire::{ConnAck, Connect, Packet, Property, PropertyBuf, QoS, ReasonCode, Version, WireError, frame_header};
@@ -41,8 +41,16 @@ enum Refused {
 }
 
 /// Brings a new connection to its CONNACK, or to its end.
-pub(super) async fn handshake(hub: &Arc<Hub>, mut stream: ByteStream) -> Option<Connection> {
-    let peer = stream.peer();
+pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted) -> Option<Connection> {
+    let peer = accepted.peer();
+    let mut stream = match establish(hub, accepted).await {
+        Ok(stream) => stream,
+        Err(why) => {
+            hub.stats.connections_refused.add(1);
+            tracing::debug!(?peer, %why, "connection refused");
+            return None;
+        }
+    };
     match negotiate(hub, &mut stream, peer).await {
         Ok(settings) => Some(Connection::new(Arc::clone(hub), stream, *settings)),
         Err(refused) => {
@@ -62,6 +70,16 @@ pub(super) async fn handshake(hub: &Arc<Hub>, mut stream: ByteStream) -> Option<
             }
             None
         }
+    }
+}
+
+/// Carries out the transport's own handshake, in the time that there is for one.
+async fn establish(hub: &Hub, accepted: Accepted) -> io::Result<ByteStream> {
+    let config = hub.config.load_full();
+    let timeout = config.admission.handshake_timeout.as_millis() as u64;
+    tokio::select! {
+        established = accepted.establish(config.mqtt.max_packet_size as usize) => established,
+        () = hub.clock.sleep_until(hub.clock.now().mono + timeout) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 

@@ -7,14 +7,14 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-use super::ByteStream;
-use crate::config::ListenAddress;
+use super::{Accepted, ByteStream};
+use crate::config::{ListenAddress, Protocol};
 
 pub(crate) enum Listener {
-    Tcp(TcpListener),
+    Tcp { listener: TcpListener, websocket: bool },
     Unix(UnixListener, PathBuf),
 }
 
@@ -44,15 +44,16 @@ impl Listener {
     ///
     /// # Errors
     /// The system's: address in use, not allowed, not there.
-    pub(crate) fn bind(address: &ListenAddress) -> io::Result<Self> {
+    pub(crate) fn bind(address: &ListenAddress, protocol: Protocol) -> io::Result<Self> {
         match address {
             ListenAddress::Tcp(address) => {
-                let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+                let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(socket2::Protocol::TCP))?;
                 socket.set_reuse_address(true)?;
                 socket.set_nonblocking(true)?;
                 socket.bind(&(*address).into())?;
                 socket.listen(BACKLOG)?;
-                Ok(Listener::Tcp(TcpListener::from_std(socket.into())?))
+                let listener = TcpListener::from_std(socket.into())?;
+                Ok(Listener::Tcp { listener, websocket: protocol == Protocol::Ws })
             }
             ListenAddress::Unix(path) => {
                 remove_stale(path)?;
@@ -67,7 +68,7 @@ impl Listener {
     /// The system's.
     pub(crate) fn address(&self) -> io::Result<BoundAddress> {
         match self {
-            Listener::Tcp(listener) => listener.local_addr().map(BoundAddress::Tcp),
+            Listener::Tcp { listener, .. } => listener.local_addr().map(BoundAddress::Tcp),
             Listener::Unix(_, path) => Ok(BoundAddress::Unix(path.clone())),
         }
     }
@@ -76,15 +77,15 @@ impl Listener {
     ///
     /// # Errors
     /// The system's: most pass by themselves (out of file descriptors, a connection that was gone before it was accepted).
-    pub(crate) async fn accept(&self) -> io::Result<ByteStream> {
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Listener::Tcp(listener) => {
+            Listener::Tcp { listener, websocket } => {
                 let (stream, _) = listener.accept().await?;
                 // A packet is written whole: waiting for more would only delay it.
                 stream.set_nodelay(true)?;
-                Ok(ByteStream::Tcp(stream))
+                Ok(Accepted::new(ByteStream::Tcp(stream), *websocket))
             }
-            Listener::Unix(listener, _) => Ok(ByteStream::Unix(listener.accept().await?.0)),
+            Listener::Unix(listener, _) => Ok(Accepted::new(ByteStream::Unix(listener.accept().await?.0), false)),
         }
     }
 }

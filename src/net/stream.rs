@@ -8,10 +8,13 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::websocket::WebSocket;
+
 /// A connection's two streams of bytes.
 pub(crate) enum ByteStream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    WebSocket(Box<WebSocket>),
 }
 
 impl ByteStream {
@@ -20,6 +23,39 @@ impl ByteStream {
         match self {
             ByteStream::Tcp(stream) => stream.peer_addr().ok(),
             ByteStream::Unix(_) => None,
+            ByteStream::WebSocket(socket) => socket.tcp().peer_addr().ok(),
+        }
+    }
+}
+
+/// A connection that was accepted, before its transport's own handshake.
+pub(crate) struct Accepted {
+    stream: ByteStream,
+    websocket: bool,
+}
+
+impl Accepted {
+    pub(super) fn new(stream: ByteStream, websocket: bool) -> Self {
+        Accepted { stream, websocket }
+    }
+
+    /// The other side's address, where it has one.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.stream.peer()
+    }
+
+    /// Carries out the transport's own handshake, if it has one. `max_packet` is the largest MQTT packet that is taken.
+    ///
+    /// # Errors
+    /// The handshake failed: the connection is of no use.
+    pub(crate) async fn establish(self, max_packet: usize) -> io::Result<ByteStream> {
+        match (self.stream, self.websocket) {
+            (ByteStream::Tcp(stream), true) => {
+                // A message may hold several packets, or parts of them.
+                let max_message = max_packet.saturating_add(64 * 1024);
+                Ok(ByteStream::WebSocket(Box::new(WebSocket::accept(stream, max_message).await?)))
+            }
+            (stream, _) => Ok(stream),
         }
     }
 }
@@ -29,6 +65,7 @@ impl AsyncRead for ByteStream {
         match self.get_mut() {
             ByteStream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             ByteStream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            ByteStream::WebSocket(socket) => Pin::new(socket).poll_read(cx, buf),
         }
     }
 }
@@ -38,6 +75,7 @@ impl AsyncWrite for ByteStream {
         match self.get_mut() {
             ByteStream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             ByteStream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            ByteStream::WebSocket(socket) => Pin::new(socket).poll_write(cx, buf),
         }
     }
 
@@ -45,6 +83,7 @@ impl AsyncWrite for ByteStream {
         match self.get_mut() {
             ByteStream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             ByteStream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            ByteStream::WebSocket(socket) => Pin::new(socket).poll_flush(cx),
         }
     }
 
@@ -52,6 +91,7 @@ impl AsyncWrite for ByteStream {
         match self.get_mut() {
             ByteStream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             ByteStream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            ByteStream::WebSocket(socket) => Pin::new(socket).poll_shutdown(cx),
         }
     }
 }

@@ -24,7 +24,7 @@ pub const SILENCE: Duration = Duration::from_millis(150);
 /// A broker that runs for one test: the real binary, ended with the test.
 pub struct Weir {
     child: Child,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     log: Receiver<String>,
@@ -48,9 +48,13 @@ impl Weir {
     }
 
     fn start(clock: Option<&str>, config: &str) -> Weir {
+        Self::start_with(LISTENER, clock, config)
+    }
+
+    fn start_with(listeners: &str, clock: Option<&str>, config: &str) -> Weir {
         let directory = TempDir::new().expect("a directory for the configuration");
         let path = directory.path().join("broker.yaml");
-        std::fs::write(&path, format!("{LISTENER}{config}")).expect("the configuration is written");
+        std::fs::write(&path, format!("{listeners}{config}")).expect("the configuration is written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
         command.arg("--config").arg(&path).args(["--log-level", "debug"]);
         if let Some(time) = clock {
@@ -73,16 +77,18 @@ impl Weir {
         });
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut weir = Weir { child, address, stdin, stdout, log, seen: Vec::new(), directory };
-        let line = weir.wait_for_log("listening on ");
-        let (_, address) = line.split_once("listening on ").expect("just found");
-        weir.address = address.split(' ').next().expect("an address").parse().expect("an address");
+        let mut weir = Weir { child, addresses: Vec::new(), stdin, stdout, log, seen: Vec::new(), directory };
+        for _ in 0..listeners.matches("address:").count() {
+            let line = weir.wait_for_log("listening on ");
+            let (_, address) = line.split_once("listening on ").expect("just found");
+            let address = address.split(' ').next().expect("an address").parse().expect("an address");
+            weir.addresses.push(address);
+        }
         weir
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
     }
 
     pub fn config_path(&self) -> PathBuf {
@@ -141,7 +147,7 @@ impl Weir {
 
     /// A TCP connection on which nothing was said yet.
     pub fn raw(&self) -> Client {
-        let stream = TcpStream::connect(self.address).expect("the broker accepts");
+        let stream = TcpStream::connect(self.address()).expect("the broker accepts");
         stream.set_nodelay(true).expect("a socket option");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
         Client { stream, version: Version::V5, buffer: Vec::new() }
@@ -158,7 +164,7 @@ impl Weir {
     pub fn try_connect(&self, connect: &Connect<'_>) -> (Client, Vec<u8>) {
         let mut client = self.raw();
         client.version = connect.version;
-        client.send(&Packet::Connect(connect.clone()));
+        client.send(&Packet::Connect(*connect));
         let connack = client.frame();
         assert_eq!(connack[0], 0x20, "a CONNACK: {connack:02x?}");
         (client, connack)
@@ -376,4 +382,37 @@ pub fn id(packet_id: u16) -> PacketId {
 pub fn publish<'a>(topic: &'a str, payload: &'a [u8], qos: QoS, packet_id: u16) -> Publish<'a> {
     let packet_id = (qos != QoS::AtMostOnce).then(|| id(packet_id));
     Publish { dup: false, qos, retain: false, topic, packet_id, properties: Properties::EMPTY, payload }
+}
+
+// WebSocket listeners.
+
+impl Weir {
+    /// Starts a broker with a second listener, for WebSocket, whose clock stands still.
+    pub fn with_websocket(config: &str) -> Weir {
+        let listeners =
+            "listeners:\n  - { address: \"127.0.0.1:0\" }\n  - { address: \"127.0.0.1:0\", protocol: ws }\n";
+        Self::start_with(listeners, Some("2026-11-21T12:45:09Z"), config)
+    }
+
+    /// Where the WebSocket listener is.
+    pub fn websocket_address(&self) -> SocketAddr {
+        self.addresses[1]
+    }
+
+    /// A TCP connection to one of the listeners, on which nothing was said yet.
+    pub fn raw_to(&self, address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).expect("the broker accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        Client { stream, version: Version::V5, buffer: Vec::new() }
+    }
+}
+
+impl Client {
+    /// Reads to the end; whether no MQTT packet came.
+    pub fn ends_without_mqtt(&mut self) -> bool {
+        let mut rest = Vec::new();
+        // A reset is an end too.
+        let _ = self.stream.read_to_end(&mut rest);
+        rest.first().is_none_or(|first| *first != 0x20)
+    }
 }
