@@ -166,7 +166,8 @@ async fn accept(hub: Arc<Hub>, listener: Listener) {
     loop {
         match listener.accept().await {
             Ok(stream) => {
-                tokio::spawn(edge::serve(Arc::clone(&hub), stream));
+                let since = hub.clock.now().mono;
+                tokio::spawn(edge::serve(Arc::clone(&hub), stream, since));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");

@@ -158,7 +158,7 @@ impl Hub {
 
     /// Publishes a will, asked about and counted as any publish of its client. Nothing where that is done; else when to try
     /// again, for a will of QoS 1 or 2 over the limit: it was accepted with the CONNECT, and is not dropped.
-    pub(crate) fn publish_will(&self, will: &PendingWill, now: Now) -> Option<u64> {
+    fn publish_will(&self, will: &PendingWill, now: Now) -> Option<u64> {
         let PendingWill { client, message, publisher, .. } = will;
         let event = PublishEvent {
             topic: message.topic(),
@@ -195,7 +195,7 @@ impl Hub {
     /// published.
     pub(crate) fn end_session(&self, account: &Account, mut parked: Parked, now: Now) {
         if let Some(will) = parked.will.take() {
-            self.last_will(will, now);
+            self.publish_due_will(will, now);
         }
         let session = parked.session;
         let mailbox = session.mailbox().id();
@@ -216,8 +216,9 @@ impl Hub {
         self.stats.sessions.sub(1);
     }
 
-    /// Publishes the will of a session that is over; one that is over the limit waits with the janitor.
-    pub(crate) fn last_will(&self, will: PendingWill, now: Now) {
+    /// Publishes a will whose time has come; one that is over the limit waits with the janitor, and no longer with its session:
+    /// that its client comes back does not undo it any more.
+    pub(crate) fn publish_due_will(&self, will: PendingWill, now: Now) {
         if let Some(due) = self.publish_will(&will, now) {
             self.janitor.enter_will(PendingWill { due, ..will }, &self.stats);
         }

@@ -29,11 +29,11 @@ pub(crate) struct Janitor {
 enum Entry {
     /// A parked session.
     Session { account: Arc<Account>, client_id: Box<str> },
-    /// The will of a session that is over, which waits for its profile's limit.
+    /// A will that is due and waits for its profile's limit.
     Will(PendingWill),
 }
 
-/// How many wills of sessions that are over may wait for their profiles' limits.
+/// How many wills may wait for their profiles' limits.
 const MAX_WILLS: usize = 10_000;
 
 impl Janitor {
@@ -43,7 +43,7 @@ impl Janitor {
         self.put((due, session), entry);
     }
 
-    /// Enters the will of a session that is over, until it is due.
+    /// Enters a will that its profile's limit does not let through before it is due again.
     pub(crate) fn enter_will(&self, will: PendingWill, stats: &Stats) {
         if self.wills.fetch_add(1, Ordering::Relaxed) >= MAX_WILLS {
             self.wills.fetch_sub(1, Ordering::Relaxed);
@@ -99,7 +99,7 @@ impl Janitor {
                 Entry::Session { account, client_id } => self.attend(hub, &account, &client_id, key.1, now),
                 Entry::Will(will) => {
                     self.wills.fetch_sub(1, Ordering::Relaxed);
-                    hub.last_will(will, now);
+                    hub.publish_due_will(will, now);
                 }
             }
         }
@@ -115,10 +115,10 @@ impl Janitor {
                 hub.end_session(account, *parked, now);
                 None
             }
-            Some(Due::Will(will, next)) => match hub.publish_will(&will, now) {
-                None => next,
-                Some(due) => account.registry().put_back(client_id, session, PendingWill { due, ..will }),
-            },
+            Some(Due::Will(will, next)) => {
+                hub.publish_due_will(will, now);
+                next
+            }
             Some(Due::NotYet(next)) => next,
         };
         if let Some(due) = again {

@@ -440,8 +440,8 @@ fn leave(hub: &Arc<Hub>, settings: Settings, end: &End, now: Now) {
     }
     let will = match will {
         Some(will) if will.due <= now.mono => {
-            let again = hub.publish_will(&will, now);
-            again.map(|due| PendingWill { due, ..will })
+            hub.publish_due_will(will, now);
+            None
         }
         other => other,
     };

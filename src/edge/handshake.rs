@@ -41,9 +41,9 @@ enum Refused {
 }
 
 /// Brings a new connection to its CONNACK, or to its end.
-pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted) -> Option<Connection> {
+pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted, since: u64) -> Option<Connection> {
     let peer = accepted.peer();
-    let mut stream = match establish(hub, accepted).await {
+    let mut stream = match establish(hub, accepted, since).await {
         Ok(stream) => stream,
         Err(why) => {
             hub.stats.connections_refused.add(1);
@@ -51,7 +51,7 @@ pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted) -> Option<Conn
             return None;
         }
     };
-    match negotiate(hub, &mut stream, peer).await {
+    match negotiate(hub, &mut stream, peer, since).await {
         Ok(settings) => Some(Connection::new(Arc::clone(hub), stream, *settings)),
         Err(refused) => {
             hub.stats.connections_refused.add(1);
@@ -74,12 +74,12 @@ pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted) -> Option<Conn
 }
 
 /// Carries out the transport's own handshake, in the time that there is for one.
-async fn establish(hub: &Hub, accepted: Accepted) -> io::Result<ByteStream> {
+async fn establish(hub: &Hub, accepted: Accepted, since: u64) -> io::Result<ByteStream> {
     let config = hub.config.load_full();
     let timeout = config.admission.handshake_timeout.as_millis() as u64;
     tokio::select! {
         established = accepted.establish(config.mqtt.max_packet_size as usize) => established,
-        () = hub.clock.sleep_until(hub.clock.now().mono + timeout) => Err(io::ErrorKind::TimedOut.into()),
+        () = hub.clock.sleep_until(since + timeout) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 
@@ -153,6 +153,7 @@ async fn negotiate(
     hub: &Arc<Hub>,
     stream: &mut ByteStream,
     peer: Option<SocketAddr>,
+    since: u64,
 ) -> Result<Box<Settings>, Refused> {
     // Before the configuration itself: a change in between is then noticed.
     let generation = hub.generation();
@@ -164,7 +165,7 @@ async fn negotiate(
         return Err(Refused::Silently("this address connects more often than admission.connects_per_ip allows".into()));
     }
     let mut buffer = Vec::new();
-    let (start, end) = read_packet(hub, stream, &config, &mut buffer, 0x10).await?;
+    let (start, end) = read_packet(hub, stream, &config, &mut buffer, 0x10, since).await?;
     let connect =
         Connect::decode(&buffer[start..end]).map_err(|error| refuse_malformed(&buffer[start..end], &error))?;
     let mut asked = Asked::new(&connect);
@@ -289,7 +290,7 @@ async fn exchange(
         answer::auth(&mut out, ReasonCode::ContinueAuthentication, method, &challenge);
         write_all(hub, stream, &out).await;
         // Until CONNACK the client may send AUTH and DISCONNECT only [MQTT-3.1.2-30].
-        let (start, end) = read_packet(hub, stream, config, input, 0xF0).await?;
+        let (start, end) = read_packet(hub, stream, config, input, 0xF0, hub.clock.now().mono).await?;
         let malformed = |error: WireError| asked.refuse(error.reason(), error.to_string());
         let Packet::Auth(auth) = Packet::decode(Version::V5, 0xF0, &input[start..end]).map_err(malformed)? else {
             return Err(asked.refuse(ReasonCode::ProtocolError, "AUTH is expected"));
@@ -304,16 +305,18 @@ async fn exchange(
     }
 }
 
-/// Reads until there is a whole packet that begins with `first`; tells where its body begins and ends.
+/// Reads until there is a whole packet that begins with `first`; tells where its body begins and ends. The time for it counts
+/// from `since` (monotonic milliseconds).
 async fn read_packet(
     hub: &Hub,
     stream: &mut ByteStream,
     config: &Config,
     buffer: &mut Vec<u8>,
     first: u8,
+    since: u64,
 ) -> Result<(usize, usize), Refused> {
     let timeout = config.admission.handshake_timeout.as_millis() as u64;
-    let deadline = hub.clock.sleep_until(hub.clock.now().mono + timeout);
+    let deadline = hub.clock.sleep_until(since + timeout);
     tokio::pin!(deadline);
     loop {
         match frame_header(buffer, config.mqtt.max_packet_size as usize) {

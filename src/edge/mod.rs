@@ -16,13 +16,13 @@ use std::sync::Arc;
 use crate::hub::Hub;
 use crate::net::Accepted;
 
-/// Serves a connection from its first byte to its last.
-pub(crate) async fn serve(hub: Arc<Hub>, accepted: Accepted) {
+/// Serves a connection, accepted at `since` (monotonic milliseconds), from its first byte to its last.
+pub(crate) async fn serve(hub: Arc<Hub>, accepted: Accepted, since: u64) {
     hub.stats.connections.add(1);
     hub.stats.connections_opened.add(1);
     let open = Open(&hub);
     // The handshake's state is boxed, so that it is given back when the connection settles down to work.
-    if let Some(connection) = Box::pin(handshake::handshake(&hub, accepted)).await {
+    if let Some(connection) = Box::pin(handshake::handshake(&hub, accepted, since)).await {
         connection.run().await;
     }
     drop(open);

@@ -127,7 +127,12 @@ impl Gate {
             })
             .collect();
         slow.enforce = enforce;
-        if let Some((terms, word)) = slow.as_word(unlimited_count) {
+        // Without a rule the count of the minute goes on, for a rule that may come.
+        let counted = unlimited_count.or_else(|| {
+            let by_minute = |c: &&Counter| c.rule.resource == slow.resource && c.rule.rate.window == Window::Minute;
+            old.iter().find(by_minute).map(|c| (c.window, c.used))
+        });
+        if let Some((terms, word)) = slow.as_word(counted) {
             self.terms.store(terms.pack(), Ordering::Release);
             self.word.store(word, Ordering::Release);
         }

@@ -186,17 +186,6 @@ impl Registry {
         }
     }
 
-    /// Puts back a will that could not be published yet, to be tried again when it is due.
-    pub(crate) fn put_back(&self, client_id: &str, session: u64, will: PendingWill) -> Option<u64> {
-        let mut slots = self.slots.lock();
-        let Some(Slot::Parked(parked)) = slots.get_mut(client_id) else { return None };
-        if parked.session.mailbox().id() != session || parked.will.is_some() {
-            return None;
-        }
-        parked.will = Some(will);
-        parked.due()
-    }
-
     /// Everyone who is connected.
     pub(crate) fn connected(&self) -> Vec<Arc<Mailbox>> {
         let slots = self.slots.lock();
