@@ -1,7 +1,9 @@
-//! Who may try to connect: bounds on connections as a whole and by address, asked before any credential is looked at. It keeps
-//! a small count for each address that connected or failed in the current window, and forgets them all with the window.
+//! Who may try to connect: bounds by address, asked before any credential is looked at, and a bound on connections as a whole,
+//! asked when a client identifier is claimed. It keeps a small count for each address that connected or failed in the current
+//! window, and forgets them all with the window.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -12,6 +14,8 @@ use crate::limits::{Rate, UnixMillis};
 pub(crate) struct Admission {
     connects: Mutex<ByAddress>,
     failures: Mutex<ByAddress>,
+    /// Clients that are connected: those that wait for a CONNECT, or hear that they are refused, take nobody's place.
+    connections: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -60,5 +64,17 @@ impl Admission {
         let mut failures = self.failures.lock();
         failures.roll(rate, now);
         failures.add(address);
+    }
+
+    /// Counts one more connected client, unless there are `max` of them (0 is no bound); tells whether it did.
+    pub(crate) fn enter(&self, max: usize) -> bool {
+        let max = if max == 0 { usize::MAX } else { max };
+        let enter = |n: usize| (n < max).then_some(n + 1);
+        self.connections.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).is_ok()
+    }
+
+    /// Counts one connected client less.
+    pub(crate) fn leave(&self) {
+        self.connections.fetch_sub(1, Ordering::AcqRel);
     }
 }

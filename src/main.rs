@@ -110,7 +110,7 @@ fn check(path: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprint!("{error}");
+            eprintln!("{error}");
             ExitCode::from(UNUSABLE)
         }
     }
@@ -120,7 +120,7 @@ fn run(options: &Options) -> ExitCode {
     let config = match Config::load(&options.config) {
         Ok(config) => config,
         Err(error) => {
-            eprint!("{error}");
+            eprintln!("{error}");
             return ExitCode::from(UNUSABLE);
         }
     };

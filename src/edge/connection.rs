@@ -194,7 +194,7 @@ impl Connection {
         let mut handle_input = begin;
         for _ in 0..ROUNDS {
             let now = self.hub.clock.now();
-            self.look_around(now)?;
+            self.look_around(now, scratch)?;
             let mut progress = false;
             if self.paused.is_some_and(|until| until <= now.wall) {
                 self.paused = None;
@@ -231,13 +231,17 @@ impl Connection {
     }
 
     /// Notices what has happened elsewhere: a signal, another configuration.
-    fn look_around(&mut self, now: Now) -> Step<()> {
+    fn look_around(&mut self, now: Now, scratch: &mut Scratch) -> Step<()> {
         if let Some(signal) = self.settings.session.mailbox().take_signal() {
             return Err(match signal {
                 Signal::TakenOver => {
                     End::told(ReasonCode::SessionTakenOver, "another connection has taken the client identifier")
                 }
-                Signal::Shutdown => End::told(ReasonCode::ServerShuttingDown, "the broker is shutting down"),
+                Signal::Shutdown => {
+                    // What was published before goes out before the goodbye.
+                    while scratch.out.len() < UNSENT_HIGH && self.deliver(now, scratch)? {}
+                    End::told(ReasonCode::ServerShuttingDown, "the broker is shutting down")
+                }
                 Signal::Administrative => End::told(ReasonCode::AdministrativeAction, "disconnected by the operator"),
             });
         }
@@ -433,6 +437,7 @@ fn leave(hub: &Arc<Hub>, settings: Settings, end: &End, now: Now) {
         PendingWill { client: Arc::clone(&client), message, publisher: number, due }
     });
     account.leave();
+    hub.admission.leave();
     if session_expiry == 0 {
         hub.end_session(&account, Parked { session, expires: None, will }, now);
         account.registry().release(&client.client_id, owner, None);

@@ -11,15 +11,16 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::answer::{self, Reasons};
+use super::authenticate::authenticate;
 use super::connection::{Authentication, Connection, Settings, linger, write_all};
 use super::own_topics::is_own;
 use super::scratch;
 use crate::account::Account;
 use crate::clock::Now;
 use crate::config::Config;
-use crate::hooks::{AuthStep, Authenticator, Client, Verdict};
+use crate::hooks::{Client, Verdict};
 use crate::hub::Hub;
-use crate::identity::{Access, Action, Found, Identity, Names, verify};
+use crate::identity::{Access, Action, Identity, Names};
 use crate::limits::{Caps, Denial};
 use crate::net::{Accepted, ByteStream};
 use crate::router::{Mailbox, Message};
@@ -27,7 +28,7 @@ use crate::session::{Claim, Link, Parked, Released, Session};
 use crate::wire::{ConnAck, Connect, Packet, Property, PropertyBuf, QoS, ReasonCode, Version, WireError, frame_header};
 
 /// Why there is no CONNACK with success.
-enum Refused {
+pub(super) enum Refused {
     /// Nothing is said: the network is gone, or the rules ask for silence.
     Silently(Cow<'static, str>),
     /// A CONNACK says so.
@@ -84,7 +85,7 @@ async fn establish(hub: &Hub, accepted: Accepted, since: u64) -> io::Result<Byte
 }
 
 /// What a CONNECT asks for, taken out of the buffer it was read into.
-struct Asked {
+pub(super) struct Asked {
     version: Version,
     clean_start: bool,
     keep_alive: u16,
@@ -124,7 +125,7 @@ impl Asked {
         }
     }
 
-    fn refuse(&self, code: ReasonCode, text: impl Into<Cow<'static, str>>) -> Refused {
+    pub(super) fn refuse(&self, code: ReasonCode, text: impl Into<Cow<'static, str>>) -> Refused {
         Refused::Answered {
             version: self.version,
             max_packet_size: self.max_packet_size,
@@ -171,55 +172,8 @@ async fn negotiate(
     let mut asked = Asked::new(&connect);
     check_offer(&connect, &asked, &config)?;
 
-    let max_connections = config.admission.max_connections as u64;
-    if max_connections > 0 && hub.stats.connections.get() > max_connections {
-        return Err(asked.refuse(ReasonCode::ServerBusy, "admission.max_connections is reached"));
-    }
-    let failures = &config.admission.failed_connects_per_ip;
-    if let Some(address) = address
-        && !hub.admission.may_try(address, failures, hub.clock.now().wall)
-    {
-        return Err(asked.refuse(ReasonCode::Banned, "too many failed connects from this address"));
-    }
-    let method = connect.properties.authentication_method();
     let mut input = buffer[end..].to_vec();
-    let mut proof = None;
-    let found = match method {
-        None => hub.directory.load().find(connect.user_name, connect.password),
-        Some(method) => {
-            let first = connect.properties.authentication_data().unwrap_or_default();
-            let Some(authenticator) = hub.authenticator(method) else {
-                return Err(
-                    asked.refuse(ReasonCode::BadAuthenticationMethod, "this authentication method is not offered")
-                );
-            };
-            match exchange(hub, stream, &config, &asked, (method, first), authenticator, &mut input).await? {
-                Some((identity, data)) => {
-                    proof = Some(data);
-                    Found::Known(identity)
-                }
-                None => Found::Wrong,
-            }
-        }
-    };
-    let identity = match found {
-        Found::Known(identity) => Ok(identity),
-        Found::Missing => Err((ReasonCode::NotAuthorized, "credentials are needed")),
-        Found::Wrong => Err((ReasonCode::BadUserNameOrPassword, "bad user name, password or token")),
-        Found::Password { hash, identity } => {
-            let password: Vec<u8> = connect.password.unwrap_or_default().to_vec();
-            match check_password(hub, hash, password).await {
-                true => Ok(identity),
-                false => Err((ReasonCode::BadUserNameOrPassword, "bad user name, password or token")),
-            }
-        }
-    };
-    let identity = identity.map_err(|(code, text)| {
-        if let Some(address) = address {
-            hub.admission.failed(address, failures, hub.clock.now().wall);
-        }
-        asked.refuse(code, text)
-    })?;
+    let (identity, authentication) = authenticate(hub, stream, &config, address, &asked, &connect, &mut input).await?;
     let Some(account) = hub.account(&identity.profile) else {
         return Err(asked.refuse(ReasonCode::NotAuthorized, "the profile is not there any more"));
     };
@@ -255,59 +209,24 @@ async fn negotiate(
     {
         return Err(asked.refuse(ReasonCode::NotAuthorized, "the will's topic is not allowed"));
     }
+    if let Some(will) = &connect.will
+        && will.topic.bytes().filter(|byte| *byte == b'/').count() >= account.plan().caps.max_topic_levels
+    {
+        return Err(asked.refuse(ReasonCode::QuotaExceeded, "max_topic_levels is exceeded by the will's topic"));
+    }
     let will = connect.will.as_ref().map(|will| {
         let delay = will.properties.will_delay_interval().unwrap_or(0);
         (Message::from_will(will), delay)
     });
-    let authentication = method.zip(proof).map(|(method, data)| (Box::from(method), data));
     drop(buffer);
 
-    let claimed = claim(hub, &account, asked, now).await?;
+    let claimed = claim(hub, &account, asked, &config, now).await?;
     Ok(Box::new(claimed.settle(&config, identity, client, access, will, input, assigned, generation, authentication)))
-}
-
-/// Leads an enhanced authentication to its end (section 4.12): who the client is and what it is told with the success, or
-/// nothing where it is not who it says. `input` is what has come after the CONNECT, and comes to be what is left of it.
-async fn exchange(
-    hub: &Hub,
-    stream: &mut ByteStream,
-    config: &Config,
-    asked: &Asked,
-    (method, first): (&str, &[u8]),
-    mut authenticator: Box<dyn Authenticator>,
-    input: &mut Vec<u8>,
-) -> Result<Option<(Identity, Vec<u8>)>, Refused> {
-    let mut step = authenticator.step(first);
-    loop {
-        let challenge = match step {
-            AuthStep::Fail => return Ok(None),
-            AuthStep::Succeed { profile, device, data } => {
-                return Ok(Some((hub.vouched(profile, device), data)));
-            }
-            AuthStep::Continue(challenge) => challenge,
-        };
-        let mut out = Vec::new();
-        answer::auth(&mut out, ReasonCode::ContinueAuthentication, method, &challenge);
-        write_all(hub, stream, &out).await;
-        // Until CONNACK the client may send AUTH and DISCONNECT only [MQTT-3.1.2-30].
-        let (start, end) = read_packet(hub, stream, config, input, 0xF0, hub.clock.now().mono).await?;
-        let malformed = |error: WireError| asked.refuse(error.reason(), error.to_string());
-        let Packet::Auth(auth) = Packet::decode(Version::V5, 0xF0, &input[start..end]).map_err(malformed)? else {
-            return Err(asked.refuse(ReasonCode::ProtocolError, "AUTH is expected"));
-        };
-        // [MQTT-4.12.0-3], [MQTT-4.12.0-5]
-        if auth.reason != ReasonCode::ContinueAuthentication || auth.properties.authentication_method() != Some(method)
-        {
-            return Err(asked.refuse(ReasonCode::ProtocolError, "AUTH goes on with another method"));
-        }
-        step = authenticator.step(auth.properties.authentication_data().unwrap_or_default());
-        input.drain(..end);
-    }
 }
 
 /// Reads until there is a whole packet that begins with `first`; tells where its body begins and ends. The time for it counts
 /// from `since` (monotonic milliseconds).
-async fn read_packet(
+pub(super) async fn read_packet(
     hub: &Hub,
     stream: &mut ByteStream,
     config: &Config,
@@ -318,6 +237,7 @@ async fn read_packet(
     let timeout = config.admission.handshake_timeout.as_millis() as u64;
     let deadline = hub.clock.sleep_until(since + timeout);
     tokio::pin!(deadline);
+    let mut shutdown = hub.shutdown.subscribe();
     loop {
         match frame_header(buffer, config.mqtt.max_packet_size as usize) {
             // The first packet must be a CONNECT [MQTT-3.1.0-1]; until then nothing may be answered [MQTT-3.14.0-1].
@@ -334,6 +254,10 @@ async fn read_packet(
             read = read_some(stream, buffer) => read,
             () = &mut deadline => {
                 return Err(Refused::Silently("no CONNECT within admission.handshake_timeout".into()));
+            }
+            // The sender lives in the hub, which we hold: waiting cannot fail.
+            _ = shutdown.wait_for(|down| *down) => {
+                return Err(Refused::Silently("the broker is shutting down".into()));
             }
         };
         match read {
@@ -402,13 +326,6 @@ fn check_offer(connect: &Connect<'_>, asked: &Asked, config: &Config) -> Result<
     Ok(())
 }
 
-/// Checks a password off the event loop, a few at a time.
-async fn check_password(hub: &Hub, hash: Arc<str>, password: Vec<u8>) -> bool {
-    // The semaphore is never closed, and the check does not panic; were it to, the password is not good.
-    let Ok(_permit) = hub.password_checks.acquire().await else { return false };
-    tokio::task::spawn_blocking(move || verify(&hash, &password)).await.unwrap_or(false)
-}
-
 /// An identifier that no other session has: 96 random bits.
 fn assign_client_id() -> Box<str> {
     let mut random = [0; 12];
@@ -430,7 +347,13 @@ struct Claimed {
 }
 
 /// Claims the session of the client identifier, from whoever has it [MQTT-3.1.4-3], and begins or resumes it.
-async fn claim(hub: &Arc<Hub>, account: &Arc<Account>, asked: Asked, now: Now) -> Result<Claimed, Refused> {
+async fn claim(
+    hub: &Arc<Hub>,
+    account: &Arc<Account>,
+    asked: Asked,
+    config: &Config,
+    now: Now,
+) -> Result<Claimed, Refused> {
     let owner = hub.connection_id();
     let parked = match account.registry().claim(&asked.client_id, owner) {
         Claim::New => None,
@@ -445,15 +368,14 @@ async fn claim(hub: &Arc<Hub>, account: &Arc<Account>, asked: Asked, now: Now) -
             Err(_) => return Err(Refused::Silently("another connection has taken the client identifier".into())),
         },
     };
-    if let Err(max) = account.enter() {
+    if let Err((code, text)) = enter(hub, account, config) {
         let due = parked.as_ref().map(|parked| parked.session.mailbox().id());
         if let Released::Parked(Some(at)) = account.registry().release(&asked.client_id, owner, parked)
             && let Some(session) = due
         {
             hub.janitor.enter(account, &asked.client_id, session, at);
         }
-        let text = format!("max_connections is reached ({max})");
-        return Err(asked.refuse(ReasonCode::QuotaExceeded, text));
+        return Err(asked.refuse(code, text));
     }
     let resumed = match parked {
         // The janitor may not have come by yet.
@@ -484,6 +406,16 @@ async fn claim(hub: &Arc<Hub>, account: &Arc<Account>, asked: Asked, now: Now) -
     };
     account.registry().attach(&asked.client_id, owner, session.mailbox());
     Ok(Claimed { asked, account: Arc::clone(account), owner, session, session_present })
+}
+
+/// Counts the client among those of its profile and of the broker, if both may have one more.
+fn enter(hub: &Hub, account: &Account, config: &Config) -> Result<(), (ReasonCode, String)> {
+    account.enter().map_err(|max| (ReasonCode::QuotaExceeded, format!("max_connections is reached ({max})")))?;
+    if !hub.admission.enter(config.admission.max_connections) {
+        account.leave();
+        return Err((ReasonCode::ServerBusy, "admission.max_connections is reached".into()));
+    }
+    Ok(())
 }
 
 impl Claimed {

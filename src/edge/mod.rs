@@ -3,6 +3,7 @@
 //! happens in it reaches another but through the router.
 
 mod answer;
+mod authenticate;
 mod connection;
 mod end;
 mod handshake;

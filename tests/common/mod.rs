@@ -52,15 +52,18 @@ impl Weir {
     }
 
     fn start_with(listeners: &str, clock: Option<&str>, config: &str) -> Weir {
+        let args = clock.map_or(vec![], |time| vec!["--clock", time]);
+        Self::start_with_args(&format!("{listeners}{config}"), &[&["--log-level", "debug"], args.as_slice()].concat())
+    }
+
+    fn start_with_args(config: &str, args: &[&str]) -> Weir {
         let directory = TempDir::new().expect("a directory for the configuration");
         let path = directory.path().join("broker.yaml");
-        std::fs::write(&path, format!("{listeners}{config}")).expect("the configuration is written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-        command.arg("--config").arg(&path).args(["--log-level", "debug"]);
-        if let Some(time) = clock {
-            command.args(["--clock", time]);
-        }
-        let mut child = command
+        std::fs::write(&path, config).expect("the configuration is written");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_weir"))
+            .arg("--config")
+            .arg(&path)
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -68,19 +71,14 @@ impl Weir {
             .expect("the binary starts");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let (lines, log) = channel();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if lines.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut weir = Weir { child, addresses: Vec::new(), stdin, stdout, log, seen: Vec::new(), directory };
-        for _ in 0..listeners.matches("address:").count() {
-            let line = weir.wait_for_log("listening on ");
-            let (_, address) = line.split_once("listening on ").expect("just found");
+        weir.wait_for_log("weir is up");
+        // Those over TCP.
+        for line in weir.seen.iter().filter(|line| line.contains("(mqtt)") || line.contains("(ws)")) {
+            let (_, address) = line.split_once("listening on ").expect("the line of a listener");
             let address = address.split(' ').next().expect("an address").parse().expect("an address");
             weir.addresses.push(address);
         }
@@ -415,4 +413,45 @@ impl Client {
         let _ = self.stream.read_to_end(&mut rest);
         rest.first().is_none_or(|first| *first != 0x20)
     }
+}
+
+// For tests of the command line.
+
+impl Weir {
+    /// Starts a broker with this whole configuration, whose first listener is on TCP, and these arguments beside `--config`.
+    pub fn with_args(config: &str, args: &[&str]) -> Weir {
+        Self::start_with_args(config, args)
+    }
+
+    /// Whether a line that was seen so far holds `text`: at first, the lines up to "weir is up".
+    pub fn has_logged(&self, text: &str) -> bool {
+        self.seen.iter().any(|line| line.contains(text))
+    }
+
+    /// Everything that the broker has logged, once it has ended.
+    pub fn whole_log(&mut self) -> String {
+        self.seen.extend(self.log.iter());
+        self.seen.join("\n")
+    }
+
+    /// Waits for the broker to end while its clock goes on, second by second; its exit code.
+    pub fn wait_for_exit_as_time_passes(&mut self) -> i32 {
+        let stdin = self.stdin.as_mut().expect("not closed");
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be asked for") {
+                return status.code().unwrap_or(-1);
+            }
+            // It may end while it is told the time.
+            let _ = writeln!(stdin, "+1s");
+            let _ = self.stdout.read_line(&mut String::new());
+        }
+    }
+}
+
+/// The Argon2id hash of a password, at costs that suit a test.
+pub fn password_hash(password: &str) -> String {
+    use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
+    let params = Params::new(64, 1, 1, None).expect("small, and allowed");
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    argon2.hash_password_with_salt(password.as_bytes(), b"salt for tests").expect("a hash").to_string()
 }
