@@ -4,13 +4,14 @@
 mod clock_from_stdin;
 mod token;
 
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
-use weir::config::{self, Warning};
+use weir::config::{self, ConfigError, Warning};
 use weir::{Broker, Clock, Config};
 
 /// What a wrong configuration, or a port in use, ends with.
@@ -106,8 +107,7 @@ fn check(path: &Path) -> ExitCode {
             for warning in &config.warnings {
                 eprintln!("{warning}");
             }
-            println!("{}", config::table(&config).trim_end());
-            ExitCode::SUCCESS
+            print(format_args!("{}", config::table(&config).trim_end()))
         }
         Err(error) => {
             eprintln!("{error}");
@@ -116,11 +116,20 @@ fn check(path: &Path) -> ExitCode {
     }
 }
 
+/// Prints to standard output, which may be closed: who reads the first lines only wants no more.
+fn print(text: std::fmt::Arguments<'_>) -> ExitCode {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
 fn run(options: &Options) -> ExitCode {
     let config = match Config::load(&options.config) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("{error}");
+            show(&error);
             return ExitCode::from(UNUSABLE);
         }
     };
@@ -140,6 +149,16 @@ fn run(options: &Options) -> ExitCode {
     // A password check may still run; nobody waits for it.
     runtime.shutdown_background();
     code
+}
+
+/// Shows what is wrong with the configuration: to a person with the lines in question, to a log without, as lines of the file
+/// may hold tokens.
+fn show(error: &ConfigError) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("{error}");
+    } else {
+        error.problems.iter().for_each(|problem| eprintln!("{problem}"));
+    }
 }
 
 /// Runs the broker until it is told to end.
@@ -214,7 +233,7 @@ fn start_log(options: &Options) {
     let log = tracing_subscriber::fmt().with_max_level(options.log_level).with_writer(std::io::stderr);
     match options.log_format {
         LogFormat::Text => {
-            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            let colours = std::io::stderr().is_terminal();
             log.with_target(false).with_ansi(colours).init();
         }
         LogFormat::Json => log.json().flatten_event(true).init(),

@@ -7,6 +7,8 @@ use argon2::{Argon2, PasswordHash, PasswordHasher};
 use sha2::{Digest, Sha256};
 use weir::config::ScramKeys;
 
+use crate::print;
+
 /// What RFC 7677 asks for at least, times four.
 const SCRAM_ITERATIONS: u32 = 16_384;
 
@@ -15,13 +17,13 @@ pub(crate) fn new() -> ExitCode {
     let Some(random) = random::<24>() else { return ExitCode::FAILURE };
     let token = hex(&random);
     let digest = hex(&Sha256::digest(token.as_bytes()));
-    println!("token:        {token}");
-    println!("token_sha256: {digest}");
-    println!();
-    println!("The token is for the device: it connects with the user name `Token` and the token as password.");
-    println!("The hash is for broker.yaml: `my-device: {{ token_sha256: \"{digest}\" }}`.");
-    println!("Nothing keeps the token but you: it cannot be found again from its hash.");
-    ExitCode::SUCCESS
+    print(format_args!(
+        "token:        {token}\n\
+         token_sha256: {digest}\n\n\
+         The token is for the device: it connects with the user name `Token` and the token as password.\n\
+         The hash is for broker.yaml: `my-device: {{ token_sha256: \"{digest}\" }}`.\n\
+         Nothing keeps the token but you: it cannot be found again from its hash."
+    ))
 }
 
 /// Reads a password from standard input, and prints its hash and its SCRAM keys.
@@ -50,14 +52,12 @@ pub(crate) fn password() -> ExitCode {
         }
     };
     let keys = ScramKeys::derive(password.as_bytes(), &scram_salt, SCRAM_ITERATIONS);
-    println!("password_hash: \"{hash}\"");
-    println!("scram:         \"{keys}\"");
-    println!();
-    println!(
-        "Both are for broker.yaml, beside a `username`: password_hash for clients that send the password in CONNECT,"
-    );
-    println!("scram for MQTT 5 clients that prove it by the authentication method SCRAM-SHA-256. Keep one, or both.");
-    ExitCode::SUCCESS
+    print(format_args!(
+        "password_hash: \"{hash}\"\n\
+         scram:         \"{keys}\"\n\n\
+         Both are for broker.yaml, beside a `username`: password_hash for clients that send the password in CONNECT, scram\n\
+         for MQTT 5 clients that prove it by the authentication method SCRAM-SHA-256. Keep one, or both."
+    ))
 }
 
 fn random<const N: usize>() -> Option<[u8; N]> {

@@ -69,7 +69,6 @@ fn a_broken_file_is_refused_with_every_mistake_in_its_place_by_check_and_by_run(
         for output in &outputs {
             let said = text(&output.stderr);
             assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""), "{said}");
-            assert_eq!(said, text(&outputs[0].stderr), "run says what check says");
             let found: Vec<&str> = said.lines().filter(|line| line.contains(": error: ")).collect();
             assert_eq!(found.len(), problems.len(), "{said}");
             for (found, expected) in found.iter().zip(problems) {
@@ -77,6 +76,9 @@ fn a_broken_file_is_refused_with_every_mistake_in_its_place_by_check_and_by_run(
             }
             assert!(said.ends_with('\n'), "what comes next begins on a line of its own");
         }
+        // Check shows the lines in question; run, whose words go into a log, does not: they may hold tokens.
+        let [check, run, _] = outputs.map(|output| text(&output.stderr).lines().count());
+        assert!(check > run, "check shows {check} lines, run {run}");
     }
 }
 
@@ -368,7 +370,7 @@ fn a_socket_that_nobody_answers_is_replaced_and_any_other_file_is_not_touched() 
     // Killed: it could not tidy up.
     drop(Weir::with_args(&config, &[]));
     assert!(path.exists());
-    let mut weir = Weir::with_args(&config, &[]);
+    let weir = Weir::with_args(&config, &[]);
     assert!(weir.has_logged("(unix)"));
     unix_client(&path);
 

@@ -64,7 +64,8 @@ pub(super) async fn authenticate(
             turn = hub.password_checks.acquire().await;
             may_try()?;
             let password: Vec<u8> = connect.password.unwrap_or_default().to_vec();
-            if turn.is_ok() && check_password(hash, password).await {
+            let good = turn.is_ok() && check_password(hash, password).await;
+            if let Some(identity) = identity.filter(|_| good) {
                 return Ok((identity, None));
             }
             (ReasonCode::BadUserNameOrPassword, "bad user name, password or token")

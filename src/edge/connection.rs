@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::hooks::{Authenticator, Client};
 use crate::hub::Hub;
 use crate::identity::{Access, Identity, Names};
-use crate::limits::{Plan, UnixMillis};
+use crate::limits::{Plan, UnixMillis, Window};
 use crate::net::ByteStream;
 use crate::router::{Message, Publisher, Signal, pass_on};
 use crate::session::{Link, Parked, PendingWill, Released, Session};
@@ -78,13 +78,38 @@ pub(super) struct Connection {
     pub(super) paused: Option<UnixMillis>,
     /// Deliveries of QoS 1 and 2 wait until then (wall clock), under `receive: defer`.
     pub(super) deferred: Option<UnixMillis>,
-    /// How often the client was denied in the window that ends then.
-    pub(super) denials: (UnixMillis, u32),
+    /// How often the client was denied in the current window of each kind.
+    pub(super) denials: Denials,
     /// The broker's own topics that the client has subscribed.
     pub(super) own: Option<Box<OwnTopics>>,
     /// How many first denials of its profile it has heard of.
     pub(super) first_denials: u64,
     timer: Option<Timer>,
+}
+
+/// How often a client was denied, for each kind of window in the window that is current.
+#[derive(Default)]
+pub(super) struct Denials(Vec<(Window, UnixMillis, u32)>);
+
+impl Denials {
+    /// Counts one more; tells how many there are now in its window.
+    pub(super) fn count(&mut self, window: Window, resets_at: UnixMillis) -> u32 {
+        let known = self.0.iter_mut().find(|(kind, ..)| *kind == window);
+        match known {
+            Some((_, ends, count)) if *ends == resets_at => {
+                *count += 1;
+                *count
+            }
+            Some(other) => {
+                *other = (window, resets_at, 1);
+                1
+            }
+            None => {
+                self.0.push((window, resets_at, 1));
+                1
+            }
+        }
+    }
 }
 
 /// Bytes that the socket would not take, and how many of them it has taken since.
@@ -130,6 +155,8 @@ struct Timer {
 const UNSENT_HIGH: usize = 256 * 1024;
 /// Rounds of the loop before other connections are let in.
 const ROUNDS: usize = 8;
+/// Milliseconds after which a wait for a moment of the wall clock is looked at again.
+const WALL_CLOCK_CHECK: u64 = 30_000;
 /// Milliseconds that a connection that is being closed may take to accept its last bytes.
 const LINGER: u64 = 2_000;
 
@@ -153,7 +180,7 @@ impl Connection {
             heard,
             paused: None,
             deferred: None,
-            denials: (UnixMillis(0), 0),
+            denials: Denials::default(),
             own,
             first_denials,
             timer: None,
@@ -364,7 +391,8 @@ impl Connection {
 
     /// Sees to it that the next moment that matters wakes us; tells whether it is already there.
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
-        let wall = |at: UnixMillis| now.mono + at.0.saturating_sub(now.wall.0);
+        // Looked at again now and then: the wall clock may jump.
+        let wall = |at: UnixMillis| now.mono + at.0.saturating_sub(now.wall.0).min(WALL_CLOCK_CHECK);
         let moments = [
             self.keep_alive_ends(),
             self.paused.map(wall),

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -21,11 +21,13 @@ use crate::config::Config;
 use crate::hooks::{Client, Verdict};
 use crate::hub::Hub;
 use crate::identity::{Access, Action, Identity, Names};
-use crate::limits::{Caps, Denial};
+use crate::limits::{Caps, Denial, Plan};
 use crate::net::{Accepted, ByteStream};
 use crate::router::{Mailbox, Message};
 use crate::session::{Claim, Link, Parked, Released, Session};
-use crate::wire::{ConnAck, Connect, Packet, Property, PropertyBuf, QoS, ReasonCode, Version, WireError, frame_header};
+use crate::wire::{
+    ConnAck, Connect, Packet, Property, PropertyBuf, QoS, ReasonCode, Version, Will, WireError, frame_header,
+};
 
 /// Why there is no CONNACK with success.
 pub(super) enum Refused {
@@ -159,7 +161,7 @@ async fn negotiate(
     // Before the configuration itself: a change in between is then noticed.
     let generation = hub.generation();
     let config = hub.config.load_full();
-    let address = peer.map(|peer| peer.ip().to_canonical());
+    let address = peer.map(|peer| network(peer.ip().to_canonical()));
     if let (Some(address), Some(rate)) = (address, &config.admission.connects_per_ip)
         && !hub.admission.connect(address, rate, hub.clock.now().wall)
     {
@@ -204,15 +206,8 @@ async fn negotiate(
         profile: &identity.profile,
     };
     let access = Access::new(&config.acl, names);
-    if let Some(will) = &connect.will
-        && (!access.allows(Action::Publish, will.topic) || is_own(will.topic))
-    {
-        return Err(asked.refuse(ReasonCode::NotAuthorized, "the will's topic is not allowed"));
-    }
-    if let Some(will) = &connect.will
-        && will.topic.bytes().filter(|byte| *byte == b'/').count() >= account.plan().caps.max_topic_levels
-    {
-        return Err(asked.refuse(ReasonCode::QuotaExceeded, "max_topic_levels is exceeded by the will's topic"));
+    if let Some(will) = &connect.will {
+        check_will(will, &access, &account.plan()).map_err(|(code, text)| asked.refuse(code, text))?;
     }
     let will = connect.will.as_ref().map(|will| {
         let delay = will.properties.will_delay_interval().unwrap_or(0);
@@ -222,6 +217,14 @@ async fn negotiate(
 
     let claimed = claim(hub, &account, asked, &config, now).await?;
     Ok(Box::new(claimed.settle(&config, identity, client, access, will, input, assigned, generation, authentication)))
+}
+
+/// What connections are counted by: an IPv4 address, or the /64 of an IPv6 address, which is one customer's to vary.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+    }
 }
 
 /// Reads until there is a whole packet that begins with `first`; tells where its body begins and ends. The time for it counts
@@ -322,6 +325,21 @@ fn check_offer(connect: &Connect<'_>, asked: &Asked, config: &Config) -> Result<
         if will.retain && !config.mqtt.retain {
             return Err(asked.refuse(ReasonCode::RetainNotSupported, "retained messages are switched off"));
         }
+    }
+    Ok(())
+}
+
+/// A will is held to what a publish is held to, as far as that is known when it is announced.
+fn check_will(will: &Will<'_>, access: &Access, plan: &Plan) -> Result<(), (ReasonCode, &'static str)> {
+    if !access.allows(Action::Publish, will.topic) || is_own(will.topic) {
+        return Err((ReasonCode::NotAuthorized, "the will's topic is not allowed"));
+    }
+    if will.topic.bytes().filter(|byte| *byte == b'/').count() >= plan.caps.max_topic_levels {
+        return Err((ReasonCode::QuotaExceeded, "max_topic_levels is exceeded by the will's topic"));
+    }
+    let says_text = plan.check_payload_format && will.properties.payload_format_indicator() == Some(1);
+    if says_text && std::str::from_utf8(will.payload).is_err() {
+        return Err((ReasonCode::PayloadFormatInvalid, "the will's payload is not the UTF-8 that it says it is"));
     }
     Ok(())
 }

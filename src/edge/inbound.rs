@@ -227,11 +227,7 @@ impl Connection {
 
     /// Counts what the client was denied in a window, up to `disconnect_after`.
     fn count_denial(&mut self, denial: Box<Denial>) -> Step<()> {
-        if self.denials.0 != denial.resets_at {
-            self.denials = (denial.resets_at, 0);
-        }
-        self.denials.1 += 1;
-        if self.denials.1 >= self.settings.plan.disconnect_after {
+        if self.denials.count(denial.limit.window, denial.resets_at) >= self.settings.plan.disconnect_after {
             return Err(End::denied(denial));
         }
         Ok(())

@@ -61,8 +61,11 @@ impl Connection {
                 Ok(Fate::Waits(delivery)) => self.settings.session.wait(delivery),
                 Err(end) => {
                     // The session may live on: what was taken for it and is not sent waits in it.
-                    for delivery in taken.drain(..).filter(|delivery| delivery.qos != QoS::AtMostOnce) {
-                        self.settings.session.wait(delivery);
+                    for delivery in taken.drain(..) {
+                        match delivery.qos {
+                            QoS::AtMostOnce => self.hub.stats.dropped_offline.add(1),
+                            QoS::AtLeastOnce | QoS::ExactlyOnce => self.settings.session.wait(delivery),
+                        }
                     }
                     result = Err(end);
                     break;

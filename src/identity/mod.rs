@@ -31,7 +31,9 @@ pub(crate) enum Found {
     /// Good.
     Known(Identity),
     /// A password that must be checked against a slow hash, which is not done here: see [`verify`].
-    Password { hash: Arc<str>, identity: Identity },
+    /// Without an identity it is wrong whatever comes of the check, which is made all the same: how long the answer takes
+    /// must not tell whether there is such a user.
+    Password { hash: Arc<str>, identity: Option<Identity> },
     /// No such token, user name or password.
     Wrong,
     /// None were given, and clients without credentials are refused.
@@ -97,9 +99,12 @@ impl Directory {
             (None | Some(""), Some(password)) => token(password),
             (Some(name), Some(_)) => match self.users.get(name) {
                 Some(User { hash: Some(hash), identity, .. }) => {
-                    Found::Password { hash: Arc::clone(hash), identity: identity.clone() }
+                    Found::Password { hash: Arc::clone(hash), identity: Some(identity.clone()) }
                 }
-                _ => Found::Wrong,
+                _ => match self.users.values().find_map(|user| user.hash.as_ref()) {
+                    Some(decoy) => Found::Password { hash: Arc::clone(decoy), identity: None },
+                    None => Found::Wrong,
+                },
             },
         }
     }

@@ -6,8 +6,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::{Accepted, ByteStream};
@@ -39,6 +40,10 @@ impl fmt::Display for BoundAddress {
 /// Connections that may wait to be accepted: a fleet that comes back at once does not meet a closed door.
 const BACKLOG: i32 = 4096;
 
+/// How long a connection may be silent before the system asks whether the other side is there, and how often it asks then.
+const SILENCE: Duration = Duration::from_secs(600);
+const PROBES: Duration = Duration::from_secs(60);
+
 impl Listener {
     /// Binds an address. Must be called within the runtime.
     ///
@@ -50,6 +55,10 @@ impl Listener {
                 let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(socket2::Protocol::TCP))?;
                 socket.set_reuse_address(true)?;
                 socket.set_nonblocking(true)?;
+                // Both are handed on to every connection that is accepted. A packet is written whole: waiting for more would only
+                // delay it. And a client without keep-alive whose machine is gone must be found out some time.
+                socket.set_tcp_nodelay(true)?;
+                socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENCE).with_interval(PROBES))?;
                 socket.bind(&(*address).into())?;
                 socket.listen(BACKLOG)?;
                 let listener = TcpListener::from_std(socket.into())?;
@@ -81,8 +90,6 @@ impl Listener {
         match self {
             Listener::Tcp { listener, websocket } => {
                 let (stream, _) = listener.accept().await?;
-                // A packet is written whole: waiting for more would only delay it.
-                stream.set_nodelay(true)?;
                 Ok(Accepted::new(ByteStream::Tcp(stream), *websocket))
             }
             Listener::Unix(listener, _) => Ok(Accepted::new(ByteStream::Unix(listener.accept().await?.0), false)),
