@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use crate::limits::{Rate, UnixMillis};
+use crate::limits::{Rate, UnixMillis, Window};
 
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
@@ -20,7 +20,8 @@ pub(crate) struct Admission {
 
 #[derive(Debug, Default)]
 struct ByAddress {
-    window: u64,
+    /// The window that is counted: its kind and its number.
+    window: Option<(Window, u64)>,
     counts: HashMap<IpAddr, u64>,
 }
 
@@ -28,17 +29,26 @@ struct ByAddress {
 const MAX_ADDRESSES: usize = 100_000;
 
 impl ByAddress {
+    /// Begins anew in another window, or in one of another kind; a clock that is set back begins none.
     fn roll(&mut self, rate: &Rate, now: UnixMillis) {
-        let window = rate.window.index(now).max(self.window);
-        if window != self.window {
-            *self = ByAddress { window, counts: HashMap::new() };
+        let index = rate.window.index(now);
+        if self.window.is_none_or(|(kind, current)| kind != rate.window || current < index) {
+            *self = ByAddress { window: Some((rate.window, index)), counts: HashMap::new() };
         }
     }
 
-    fn add(&mut self, address: IpAddr) -> u64 {
+    /// Where an address is counted.
+    fn place(&self, address: IpAddr) -> IpAddr {
         let full = self.counts.len() >= MAX_ADDRESSES && !self.counts.contains_key(&address);
-        let address = if full { IpAddr::from([0, 0, 0, 0]) } else { address };
-        let count = self.counts.entry(address).or_insert(0);
+        if full { IpAddr::from([0, 0, 0, 0]) } else { address }
+    }
+
+    fn count(&self, address: IpAddr) -> u64 {
+        self.counts.get(&self.place(address)).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, address: IpAddr) -> u64 {
+        let count = self.counts.entry(self.place(address)).or_insert(0);
         *count = count.saturating_add(1);
         *count
     }
@@ -56,7 +66,7 @@ impl Admission {
     pub(crate) fn may_try(&self, address: IpAddr, rate: &Rate, now: UnixMillis) -> bool {
         let mut failures = self.failures.lock();
         failures.roll(rate, now);
-        failures.counts.get(&address).is_none_or(|count| *count < rate.count)
+        failures.count(address) < rate.count
     }
 
     /// Counts a CONNECT with bad credentials from this address.
@@ -78,3 +88,6 @@ impl Admission {
         self.connections.fetch_sub(1, Ordering::AcqRel);
     }
 }
+
+#[cfg(test)]
+mod tests;

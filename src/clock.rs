@@ -92,3 +92,6 @@ impl ManualClock {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -211,8 +211,7 @@ impl Hub {
         let shared = shared.into_iter().map(|unfinished| unfinished.delivery).collect();
         let left = pass_on(shared, mailbox, &self.stats);
         let lost = lost.into_iter().map(|unfinished| unfinished.delivery).chain(left);
-        let count = lost.filter(|delivery| delivery.qos != QoS::AtMostOnce).count();
-        self.stats.dropped_session_ended.add(count as u64);
+        self.stats.dropped_session_ended.add(lost.count() as u64);
         self.stats.sessions.sub(1);
     }
 

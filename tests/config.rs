@@ -70,7 +70,7 @@ fn what_the_file_of_the_repository_shows_commented_out_is_valid_too() {
     let config = Config::parse(&active, "broker.yaml").unwrap_or_else(|error| panic!("{error}\n{active}"));
     assert_eq!(config.anonymous.as_deref(), Some("hobby"));
     assert_eq!(config.acl.len(), 3);
-    assert_eq!(config.listeners.len(), 2);
+    assert_eq!(config.listeners.len(), 3);
     assert!(config.admin.is_some() && config.data_dir.is_some());
     assert!(config.admission.connects_per_ip.is_some());
     assert!(config.profiles["acme"].sees_sys);

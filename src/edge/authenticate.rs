@@ -97,11 +97,12 @@ async fn exchange(
             }
             AuthStep::Continue(challenge) => challenge,
         };
+        let since = hub.clock.now().mono;
         let mut out = Vec::new();
         answer::auth(&mut out, ReasonCode::ContinueAuthentication, method, &challenge);
         write_all(hub, stream, &out).await;
         // Until CONNACK the client may send AUTH and DISCONNECT only [MQTT-3.1.2-30].
-        let (start, end) = read_packet(hub, stream, config, input, 0xF0, hub.clock.now().mono).await?;
+        let (start, end) = read_packet(hub, stream, config, input, 0xF0, since).await?;
         let malformed = |error: WireError| asked.refuse(error.reason(), error.to_string());
         let Packet::Auth(auth) = Packet::decode(Version::V5, 0xF0, &input[start..end]).map_err(malformed)? else {
             return Err(asked.refuse(ReasonCode::ProtocolError, "AUTH is expected"));

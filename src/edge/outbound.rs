@@ -24,7 +24,7 @@ enum Fate {
 }
 
 impl Connection {
-    /// Writes as many deliveries as may be sent now; tells whether it has taken any.
+    /// Writes what is to be sent again, and as many deliveries as may be sent now; tells whether it has taken any.
     pub(super) fn deliver(&mut self, now: Now, scratch: &mut Scratch) -> Step<bool> {
         if self.deferred.is_some_and(|until| until <= now.wall) {
             self.deferred = None;
@@ -32,6 +32,11 @@ impl Connection {
         let Settings { session, link, .. } = &mut *self.settings;
         session.resend(link, now.mono, &mut scratch.out);
         let mut progress = false;
+        let Settings { session, link, .. } = &mut *self.settings;
+        let dropped = session.resend(link, now.mono, &mut scratch.out);
+        if dropped > 0 {
+            self.hub.stats.dropped_too_large.add(dropped as u64);
+        }
         while self.deferred.is_none()
             && let Some(delivery) = self.settings.session.next_waiting()
         {

@@ -28,6 +28,11 @@ impl Denial {
         let retry_after = resets_at.0.saturating_sub(now.0).div_ceil(1000).max(1);
         Denial { resource, limit, resets_at, retry_after, never_fits, first: false }
     }
+
+    /// Whether this stands for longer than the other, and so is the one to tell.
+    pub(super) fn outlasts(&self, other: &Denial) -> bool {
+        (self.never_fits, self.resets_at) > (other.never_fits, other.resets_at)
+    }
 }
 
 impl fmt::Display for Denial {

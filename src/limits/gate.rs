@@ -35,9 +35,14 @@ struct Slow {
     resource: Resource,
     enforce: bool,
     rules: Vec<Counter>,
+    /// What was counted without rules: window, used and denied.
+    free: Counts,
     /// Denials in the window of the word, while the word is in force.
     denied: (u64, u64),
 }
+
+/// A window, and the used and the denied in it.
+type Counts = (u64, u64, u64);
 
 #[derive(Debug)]
 struct Counter {
@@ -50,6 +55,12 @@ struct Counter {
 const SHUT: u64 = u64::MAX;
 const COUNT_BITS: u32 = 31;
 const MAX_COUNT: u64 = (1 << COUNT_BITS) - 1;
+
+/// The counts of a window in which nothing was counted: one long past. Each kind of window has its own, so that no word of
+/// one kind is ever equal to one of another, and a CAS notices that the kind was changed meanwhile.
+fn unused(kind: Window) -> Counts {
+    (kind as u64, 0, 0)
+}
 
 fn pack(window: u64, count: u64) -> u64 {
     (window << COUNT_BITS) | count.min(MAX_COUNT)
@@ -88,10 +99,11 @@ impl Gate {
     /// A gate for requests that cost one of `resource` each, held to `rules`; without rules all are admitted and counted
     /// by the minute. With `enforce` false everything is counted and nothing denied.
     pub fn new(resource: Resource, rules: Vec<Rule>, enforce: bool) -> Self {
+        let free = unused(Window::Minute);
         let gate = Gate {
             word: AtomicU64::new(SHUT),
             terms: AtomicU64::new(0),
-            slow: Mutex::new(Slow { resource, enforce: true, rules: Vec::new(), denied: (0, 0) }),
+            slow: Mutex::new(Slow { resource, enforce: true, rules: Vec::new(), free, denied: (0, 0) }),
         };
         gate.set_rules(rules, enforce);
         gate
@@ -106,33 +118,11 @@ impl Gate {
     pub fn set_rules(&self, rules: Vec<Rule>, enforce: bool) {
         let mut slow = self.slow.lock();
         let word = self.word.swap(SHUT, Ordering::AcqRel);
-        let old_terms = Terms::unpack(self.terms.load(Ordering::Acquire));
         if word != SHUT {
             slow.take_back(word);
         }
-        let unlimited_count = (word != SHUT && slow.rules.is_empty()).then(|| unpack(word));
-        let old = std::mem::take(&mut slow.rules);
-        slow.rules = rules
-            .into_iter()
-            .map(|rule| {
-                let kept = old
-                    .iter()
-                    .find(|c| c.rule.resource == rule.resource && c.rule.rate.window == rule.rate.window)
-                    .map(|c| (c.window, c.used, c.denied));
-                let unlimited = unlimited_count
-                    .filter(|_| rule.rate.window == old_terms.window && rule.resource == slow.resource)
-                    .map(|(window, used)| (window, used, 0));
-                let (window, used, denied) = kept.or(unlimited).unwrap_or((0, 0, 0));
-                Counter { rule, window, used, denied }
-            })
-            .collect();
-        slow.enforce = enforce;
-        // Without a rule the count of the minute goes on, for a rule that may come.
-        let counted = unlimited_count.or_else(|| {
-            let by_minute = |c: &&Counter| c.rule.resource == slow.resource && c.rule.rate.window == Window::Minute;
-            old.iter().find(by_minute).map(|c| (c.window, c.used))
-        });
-        if let Some((terms, word)) = slow.as_word(counted) {
+        slow.replace(rules, enforce);
+        if let Some((terms, word)) = slow.open() {
             self.terms.store(terms.pack(), Ordering::Release);
             self.word.store(word, Ordering::Release);
         }
@@ -143,6 +133,12 @@ impl Gate {
     /// # Errors
     /// The denial of the rule that stays exceeded longest; then nothing was counted but the denial.
     pub fn admit(&self, bytes: u64, now: UnixMillis) -> Result<(), Denial> {
+        self.ask(bytes, now, true)
+    }
+
+    /// Tells whether a request fits every rule, and counts it if `counts` is set; a denial is counted in any case.
+    #[inline]
+    fn ask(&self, bytes: u64, now: UnixMillis, counts: bool) -> Result<(), Denial> {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
             if word == SHUT {
@@ -150,7 +146,11 @@ impl Gate {
                 // The word may have come into force while we waited for the lock.
                 word = self.word.load(Ordering::Acquire);
                 if word == SHUT {
-                    return slow.admit(bytes, now);
+                    slow.fits(bytes, now)?;
+                    if counts {
+                        slow.count(bytes);
+                    }
+                    return Ok(());
                 }
             }
             let terms = Terms::unpack(self.terms.load(Ordering::Acquire));
@@ -167,10 +167,9 @@ impl Gate {
                     }
                 }
             }
-            match self.word.compare_exchange_weak(word, pack(window, count + 1), Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => {
-                    return Ok(());
-                }
+            let next = pack(window, count + u64::from(counts));
+            match self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(()),
                 Err(seen) => word = seen,
             }
         }
@@ -185,12 +184,21 @@ impl Gate {
             return other.admit(bytes, now);
         }
         let mut slow = self.slow.lock();
+        if slow.rules.is_empty() {
+            // They were lifted while we waited for the lock.
+            return other.admit(bytes, now);
+        }
         // Under the device's lock its counters stand still, so the profile's gate alone decides.
         let word = self.word.swap(SHUT, Ordering::AcqRel);
         if word != SHUT {
             slow.take_back(word);
         }
-        slow.fits(bytes, now)?;
+        if let Err(denial) = slow.fits(bytes, now) {
+            return Err(match other.ask(bytes, now, false) {
+                Err(theirs) if theirs.outlasts(&denial) => theirs,
+                _ => denial,
+            });
+        }
         other.admit(bytes, now)?;
         slow.count(bytes);
         Ok(())
@@ -229,11 +237,12 @@ impl Gate {
             .collect()
     }
 
-    /// The denial of the word's only rule, counted; nothing if the rules were changed meanwhile.
+    /// The denial of the word's only rule, counted; nothing if the rules were changed meanwhile, or the window was.
     #[cold]
     fn deny(&self, terms: Terms, window: u64, now: UnixMillis) -> Option<Denial> {
         let mut slow = self.slow.lock();
-        if self.word.load(Ordering::Acquire) == SHUT || self.terms.load(Ordering::Acquire) != terms.pack() {
+        let word = self.word.load(Ordering::Acquire);
+        if word == SHUT || unpack(word).0 != window || self.terms.load(Ordering::Acquire) != terms.pack() {
             return None;
         }
         let (resource, rate) = slow.rules.first().map(|c| (c.rule.resource.clone(), c.rule.rate.clone()))?;
@@ -244,37 +253,52 @@ impl Gate {
 }
 
 impl Slow {
-    /// The word that can stand for these rules, if they are simple enough: at most one, that costs one a request and is
-    /// enforced, or none.
-    fn as_word(&self, unlimited: Option<(u64, u64)>) -> Option<(Terms, u64)> {
-        match self.rules.as_slice() {
-            [] => {
-                let (window, count) = unlimited.unwrap_or((0, 0));
-                Some((Terms { window: Window::Minute, limit: MAX_COUNT }, pack(window, count)))
-            }
-            [only] if self.enforce && !only.rule.resource.is_bytes() && only.rule.rate.count < MAX_COUNT => {
-                let terms = Terms { window: only.rule.rate.window, limit: only.rule.rate.count };
-                Some((terms, pack(only.window, only.used)))
-            }
-            _ => None,
+    /// Puts other rules in the place of these, with the counts that stay.
+    fn replace(&mut self, rules: Vec<Rule>, enforce: bool) {
+        let counter = |rule: Rule| {
+            let (window, used, denied) = self.kept(&rule.resource, rule.rate.window);
+            Counter { rule, window, used, denied }
+        };
+        let rules = rules.into_iter().map(counter).collect();
+        self.free = self.kept(&self.resource, Window::Minute);
+        self.rules = rules;
+        self.enforce = enforce;
+    }
+
+    /// What was counted of a resource in the current window of this kind, so far as it was counted at all.
+    fn kept(&self, resource: &Resource, window: Window) -> Counts {
+        if self.rules.is_empty() && *resource == self.resource && window == Window::Minute {
+            return self.free;
         }
+        let same = self.rules.iter().find(|c| c.rule.resource == *resource && c.rule.rate.window == window);
+        same.map_or(unused(window), |c| (c.window, c.used, c.denied))
+    }
+
+    /// The word that can stand for these rules, if they are simple enough: at most one, that costs one a request, admits
+    /// any at all and is enforced, or none. It takes over their counts.
+    fn open(&mut self) -> Option<(Terms, u64)> {
+        let (terms, (window, used, denied)) = match self.rules.as_slice() {
+            [] => (Terms { window: Window::Minute, limit: MAX_COUNT }, self.free),
+            [only]
+                if self.enforce && !only.rule.resource.is_bytes() && (1..MAX_COUNT).contains(&only.rule.rate.count) =>
+            {
+                let terms = Terms { window: only.rule.rate.window, limit: only.rule.rate.count };
+                (terms, (only.window, only.used, only.denied))
+            }
+            _ => return None,
+        };
+        self.denied = (window, denied);
+        Some((terms, pack(window, used)))
     }
 
     /// Takes the counts of a word that is no longer in force.
     fn take_back(&mut self, word: u64) {
         let (window, used) = unpack(word);
-        let denied = self.denied;
-        if let [only] = self.rules.as_mut_slice() {
-            only.window = window;
-            only.used = used;
-            only.denied = if denied.0 == window { denied.1 } else { 0 };
+        let denied = if self.denied.0 == window { self.denied.1 } else { 0 };
+        match self.rules.as_mut_slice() {
+            [only] => (only.window, only.used, only.denied) = (window, used, denied),
+            _ => self.free = (window, used, denied),
         }
-    }
-
-    fn admit(&mut self, bytes: u64, now: UnixMillis) -> Result<(), Denial> {
-        self.fits(bytes, now)?;
-        self.count(bytes);
-        Ok(())
     }
 
     /// Rolls every counter to the window of `now` and tells whether the request fits all.
@@ -286,13 +310,13 @@ impl Slow {
                 (c.window, c.used, c.denied) = (window, 0, 0);
             }
             let cost = c.cost(bytes);
-            if c.used.saturating_add(cost) > c.rule.rate.count {
+            if c.used.checked_add(cost).is_none_or(|used| used > c.rule.rate.count) {
                 c.denied += 1;
                 let end = c.rule.rate.window.end(window);
                 let first = c.denied == 1;
                 let denial =
                     Denial { first, ..Denial::new(c.rule.resource.clone(), c.rule.rate.clone(), end, now, cost) };
-                if worst.as_ref().is_none_or(|w| (w.never_fits, w.resets_at) < (denial.never_fits, denial.resets_at)) {
+                if worst.as_ref().is_none_or(|worst| denial.outlasts(worst)) {
                     worst = Some(denial);
                 }
             }
@@ -316,3 +340,6 @@ impl Counter {
         if self.rule.resource.is_bytes() { bytes } else { 1 }
     }
 }
+
+#[cfg(test)]
+mod tests;

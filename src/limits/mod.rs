@@ -7,6 +7,8 @@ mod gate;
 mod meters;
 mod plan;
 mod rate;
+#[cfg(test)]
+mod tests;
 
 pub use denial::Denial;
 pub use gate::{Gate, Rule};

@@ -43,8 +43,8 @@ struct Inner {
     bytes: u64,
     /// How many in `queue` are replays.
     replays: usize,
-    /// How many in `queue` could be dropped for a message of a higher QoS.
-    droppable: usize,
+    /// What in `queue` could be dropped for a message of a higher QoS.
+    droppable: Held,
     /// What the connection has taken and cannot send yet: it counts towards the caps.
     held: Held,
     caps: Caps,
@@ -55,7 +55,7 @@ struct Inner {
     armed: bool,
 }
 
-/// Messages that a connection holds back, and their bytes.
+/// So many messages, and their bytes: what a connection holds back.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) messages: usize,
@@ -82,7 +82,7 @@ impl Mailbox {
                 queue: VecDeque::new(),
                 bytes: 0,
                 replays: 0,
-                droppable: 0,
+                droppable: Held::default(),
                 held: Held::default(),
                 caps,
                 state: State::Connected,
@@ -149,7 +149,7 @@ impl Mailbox {
         inner.held = held;
         if inner.bytes <= max_bytes && inner.replays == 0 {
             into.append(&mut inner.queue);
-            (inner.bytes, inner.droppable) = (0, 0);
+            (inner.bytes, inner.droppable) = (0, Held::default());
             return;
         }
         let mut taken = 0;
@@ -243,24 +243,21 @@ impl Inner {
 
     /// Keeps the sums of the queue as a delivery goes in or out.
     fn note(&mut self, delivery: &Delivery, goes_in: bool) {
-        let (bytes, replay, droppable) = match (delivery.replay, delivery.qos) {
-            (true, _) => (0, 1, 0),
-            (false, QoS::AtMostOnce) => (delivery.message.size() as u64, 0, 1),
-            (false, _) => (delivery.message.size() as u64, 0, 0),
-        };
-        if goes_in {
-            self.bytes += bytes;
-            self.replays += replay;
-            self.droppable += droppable;
-        } else {
-            self.bytes -= bytes;
-            self.replays -= replay;
-            self.droppable -= droppable;
+        let size = delivery.message.size() as u64;
+        let count = |messages: &mut usize| if goes_in { *messages += 1 } else { *messages -= 1 };
+        let weigh = |bytes: &mut u64| if goes_in { *bytes += size } else { *bytes -= size };
+        if delivery.replay {
+            return count(&mut self.replays);
+        }
+        weigh(&mut self.bytes);
+        if delivery.qos == QoS::AtMostOnce {
+            count(&mut self.droppable.messages);
+            weigh(&mut self.droppable.bytes);
         }
     }
 
     fn recount(&mut self) {
-        (self.bytes, self.replays, self.droppable) = (0, 0, 0);
+        (self.bytes, self.replays, self.droppable) = (0, 0, Held::default());
         let queue = std::mem::take(&mut self.queue);
         for delivery in &queue {
             self.note(delivery, true);
@@ -277,14 +274,20 @@ impl Inner {
             }
             return fits;
         }
+        let size = delivery.message.size() as u64;
+        let fits = |inner: &Inner, dropped: Held| {
+            let messages = inner.queue.len() - inner.replays + inner.held.messages - dropped.messages;
+            let bytes = inner.bytes + inner.held.bytes + size - dropped.bytes;
+            messages < inner.caps.messages && bytes <= inner.caps.bytes
+        };
+        // Nothing is dropped for a message that does not fit even so.
+        let may_drop = delivery.qos != QoS::AtMostOnce && fits(self, self.droppable);
         loop {
-            let messages = self.queue.len() - self.replays + self.held.messages;
-            let bytes = self.bytes + self.held.bytes + delivery.message.size() as u64;
-            if messages < self.caps.messages && bytes <= self.caps.bytes {
+            if fits(self, Held::default()) {
                 return true;
             }
             stats.dropped_queue_full.add(1);
-            if delivery.qos == QoS::AtMostOnce || self.droppable == 0 {
+            if !may_drop {
                 return false;
             }
             let newest = self.queue.iter().rposition(|d| d.qos == QoS::AtMostOnce && !d.replay);
@@ -293,3 +296,6 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

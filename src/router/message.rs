@@ -224,7 +224,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// The length of the PUBLISH it becomes, at most (an alias makes it shorter).
+    /// The length of the PUBLISH it becomes, where no topic alias is in it.
     pub(crate) fn packet_len(&self, version: Version, expiry: Option<u32>) -> usize {
         let ids: usize = self.ids.as_slice().iter().map(|id| 1 + crate::wire::varint_len(*id as usize)).sum();
         let properties = self.message.properties().len() + ids + if expiry.is_some() { 5 } else { 0 };

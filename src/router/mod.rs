@@ -5,6 +5,8 @@
 mod mailbox;
 mod message;
 mod retained;
+#[cfg(test)]
+pub(crate) mod samples;
 mod shared;
 mod space;
 mod tree;

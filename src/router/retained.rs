@@ -143,3 +143,6 @@ impl Drop for Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

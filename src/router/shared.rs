@@ -47,9 +47,13 @@ impl Group {
             return None;
         }
         let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let turns = (0..count).map(|turn| &members[(first.wrapping_add(turn)) % count]);
-        let mut turns = turns.clone().filter(|m| m.mailbox.is_connected()).chain(turns);
-        turns.next().cloned()
+        let member = |turn: usize| &members[first.wrapping_add(turn) % count];
+        let passed_over = (0..count).find(|turn| member(*turn).mailbox.is_connected()).unwrap_or(0);
+        if passed_over > 0 {
+            // Their turns are over too: else whoever comes after those who are away would have them all.
+            self.next.fetch_add(passed_over, Ordering::Relaxed);
+        }
+        Some(member(passed_over).clone())
     }
 }
 

@@ -147,3 +147,6 @@ impl Publisher {
         route.publish(message, stats)
     }
 }
+
+#[cfg(test)]
+mod tests;

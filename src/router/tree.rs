@@ -344,3 +344,6 @@ pub(super) fn merge(targets: &mut Vec<Target>) {
         same
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,7 +63,10 @@ impl Link {
         for id in delivery.ids.as_slice() {
             Property::SubscriptionIdentifier(*id).encode(&mut own);
         }
-        let topic = match self.alias(topic) {
+        // A new alias comes beside the topic, and may make a length longer by a byte: it must still fit.
+        let (version, most) = (self.version, self.max_packet_size);
+        let room = || delivery.packet_len(version, expiry) + NEW_ALIAS <= most;
+        let topic = match self.alias(topic, room) {
             Alias::None => topic,
             Alias::New(alias) => {
                 Property::TopicAlias(alias).encode(&mut own);
@@ -77,7 +80,8 @@ impl Link {
         put_publish(out, self.version, first, topic, id, &[&own, passed_on], message.payload());
     }
 
-    fn alias(&mut self, topic: &[u8]) -> Alias {
+    /// The alias of a topic; it is given a new one where there is `room` for that in the packet.
+    fn alias(&mut self, topic: &[u8], room: impl FnOnce() -> bool) -> Alias {
         if self.alias_maximum == 0 {
             return Alias::None;
         }
@@ -85,7 +89,7 @@ impl Link {
             return Alias::Known(*alias);
         }
         // A short topic costs less than the property that would stand for it.
-        if self.aliases.len() >= usize::from(self.alias_maximum) || topic.len() <= 2 + 3 {
+        if self.aliases.len() >= usize::from(self.alias_maximum) || topic.len() <= 2 + 3 || !room() {
             return Alias::None;
         }
         let alias = self.aliases.len() as u16 + 1;
@@ -93,6 +97,10 @@ impl Link {
         Alias::New(alias)
     }
 }
+
+/// The most bytes that a new alias adds to a packet: the property, and one each where the lengths of the properties and of
+/// the packet grow.
+const NEW_ALIAS: usize = 3 + 2;
 
 enum Alias {
     None,

@@ -222,10 +222,11 @@ impl Session {
         }
     }
 
-    /// Sends again what was not acknowledged on an earlier connection, as far as the client's Receive Maximum allows.
-    pub(crate) fn resend(&mut self, link: &mut Link, now: u64, out: &mut Vec<u8>) {
+    /// Sends again what was not acknowledged on an earlier connection, as far as the client's Receive Maximum allows: to be
+    /// asked again as acknowledgements come. Tells how many were dropped because they are larger than this client takes.
+    pub(crate) fn resend(&mut self, link: &mut Link, now: u64, out: &mut Vec<u8>) -> usize {
         if self.outbound.back().is_none_or(|last| last.sent) {
-            return;
+            return 0;
         }
         let mut too_large = Vec::new();
         for (at, outbound) in self.outbound.iter_mut().enumerate().filter(|(_, o)| !o.sent) {
@@ -247,9 +248,10 @@ impl Session {
             outbound.sent = true;
             self.in_flight += 1;
         }
-        for at in too_large.into_iter().rev() {
-            self.outbound.remove(at);
+        for at in too_large.iter().rev() {
+            self.outbound.remove(*at);
         }
+        too_large.len()
     }
 
     // What waits.
@@ -347,3 +349,6 @@ impl Session {
             && self.outbound.front().is_none_or(|oldest| oldest.id != self.following_id())
     }
 }
+
+#[cfg(test)]
+mod tests;

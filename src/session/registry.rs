@@ -203,3 +203,6 @@ fn shrink(slots: &mut HashMap<Box<str>, Slot>) {
         slots.shrink_to_fit();
     }
 }
+
+#[cfg(test)]
+mod tests;
