@@ -29,11 +29,11 @@ pub(crate) struct Janitor {
 enum Entry {
     /// A parked session.
     Session { account: Arc<Account>, client_id: Box<str> },
-    /// A will that is due and waits for its profile's limit.
+    /// A will whose time has come, which waits for its profile's limit whether or not its client returns.
     Will(PendingWill),
 }
 
-/// How many wills may wait for their profiles' limits.
+/// How many wills whose time has come may wait for their profiles' limits.
 const MAX_WILLS: usize = 10_000;
 
 impl Janitor {
@@ -43,7 +43,7 @@ impl Janitor {
         self.put((due, session), entry);
     }
 
-    /// Enters a will that its profile's limit does not let through before it is due again.
+    /// Enters a will whose time has come, until its profile's limit may let it through.
     pub(crate) fn enter_will(&self, will: PendingWill, stats: &Stats) {
         if self.wills.fetch_add(1, Ordering::Relaxed) >= MAX_WILLS {
             self.wills.fetch_sub(1, Ordering::Relaxed);
@@ -110,9 +110,9 @@ impl Janitor {
         let again = match account.registry().due(client_id, session, now.mono) {
             None => None,
             Some(Due::Expired(parked)) => {
-                tracing::debug!(profile = %account.name(), client = client_id, "session expired");
                 // A will that still waits is published with its session's end [MQTT-3.1.2-8].
                 hub.end_session(account, *parked, now);
+                tracing::debug!(profile = %account.name(), client = client_id, "session expired");
                 None
             }
             Some(Due::Will(will, next)) => {

@@ -78,10 +78,11 @@ fn connections_that_do_not_get_to_their_connect_are_dropped_and_cost_little() {
     let mut bystander = Bystander::of(&weir);
     let empty = weir.memory_kib();
     let (_, at_first) = a_thousand_that_begin_with(b"", &mut weir, &mut bystander);
-    for (name, beginning) in beginnings {
+    // Twice: what the allocator keeps of the first rounds it uses for the later ones, and a leak would go on growing.
+    for (name, beginning) in [beginnings, beginnings].concat() {
         let (open, gone) = a_thousand_that_begin_with(beginning, &mut weir, &mut bystander);
         assert!(open < empty + 16 * 1_024, "{name}: {empty} KiB have become {open} KiB");
-        assert!(gone < at_first + 2_048, "{name}: {at_first} KiB were left by the first, {gone} KiB by these");
+        assert!(gone < at_first + 4_096, "{name}: {at_first} KiB were left by the first, {gone} KiB by these");
     }
 }
 

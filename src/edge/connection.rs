@@ -430,14 +430,6 @@ impl Connection {
     /// Carries out the end: first the session, which another connection may wait for, then the last bytes.
     async fn close(mut self, end: Box<End>) {
         let client = Arc::clone(&self.settings.client);
-        tracing::info!(
-            profile = client.profile(),
-            device = client.device().unwrap_or("-"),
-            client = client.client_id(),
-            reason = %end.reason,
-            why = %end.text,
-            "disconnected"
-        );
         if end.how == How::Told && self.version() == Version::V5 {
             let reasons = Reasons { text: &end.text, denial: end.denial.as_deref() };
             let mut out = Vec::new();
@@ -448,6 +440,14 @@ impl Connection {
         self.hub.hooks.disconnect(&client, end.reason, now);
         let Connection { hub, mut stream, settings, unsent, .. } = self;
         leave(&hub, *settings, &end, now);
+        tracing::info!(
+            profile = client.profile(),
+            device = client.device().unwrap_or("-"),
+            client = client.client_id(),
+            reason = %end.reason,
+            why = %end.text,
+            "disconnected"
+        );
         if end.how == How::Told {
             write_all(&hub, &mut stream, unsent.bytes()).await;
             linger(&hub, &mut stream).await;

@@ -24,7 +24,7 @@ use crate::identity::{Access, Action, Identity, Names};
 use crate::limits::{Caps, Denial, Plan};
 use crate::net::{Accepted, ByteStream};
 use crate::router::{Mailbox, Message};
-use crate::session::{Claim, Link, Parked, Released, Session};
+use crate::session::{Claim, Link, Released, Session};
 use crate::wire::{
     ConnAck, Connect, Packet, Property, PropertyBuf, QoS, ReasonCode, Version, Will, WireError, frame_header,
 };
@@ -406,8 +406,13 @@ async fn claim(
             hub.end_session(account, *parked, now);
             None
         }
-        // The client is back in time: its will is not published [MQTT-3.1.3-9].
-        Some(parked) => Some(Parked { will: None, ..*parked }.session),
+        Some(mut parked) => {
+            // The client is back: its will is published only if the time for that had come before [MQTT-3.1.3-9].
+            if let Some(will) = parked.will.take_if(|will| will.due <= now.mono) {
+                hub.publish_due_will(will, now);
+            }
+            Some(parked.session)
+        }
         None => None,
     };
     let session_present = resumed.is_some();

@@ -389,7 +389,10 @@ impl Connection {
         if send_retained {
             let mut ids = SubscriptionIds::None;
             ids.add(id);
-            for message in space.retained(topic_filter, now.mono) {
+            // A client's own messages are not for its subscriptions with No Local, retained or not [MQTT-3.8.3-3].
+            let own = options.no_local.then(|| mailbox.id());
+            let wanted = |message: &Message| own != Some(message.publisher());
+            for message in space.retained(topic_filter, now.mono).into_iter().filter(wanted) {
                 let qos = granted.min(message.qos());
                 let delivery = Delivery { message, qos, retain: true, replay: true, ids: ids.clone(), group: None };
                 mailbox.push(delivery, &self.hub.stats);

@@ -26,17 +26,14 @@ enum Fate {
 impl Connection {
     /// Writes what is to be sent again, and as many deliveries as may be sent now; tells whether it has taken any.
     pub(super) fn deliver(&mut self, now: Now, scratch: &mut Scratch) -> Step<bool> {
+        let Settings { session, link, .. } = &mut *self.settings;
+        if let too_large @ 1.. = session.resend(link, now.mono, &mut scratch.out) {
+            self.hub.stats.dropped_too_large.add(too_large);
+        }
         if self.deferred.is_some_and(|until| until <= now.wall) {
             self.deferred = None;
         }
-        let Settings { session, link, .. } = &mut *self.settings;
-        session.resend(link, now.mono, &mut scratch.out);
         let mut progress = false;
-        let Settings { session, link, .. } = &mut *self.settings;
-        let dropped = session.resend(link, now.mono, &mut scratch.out);
-        if dropped > 0 {
-            self.hub.stats.dropped_too_large.add(dropped as u64);
-        }
         while self.deferred.is_none()
             && let Some(delivery) = self.settings.session.next_waiting()
         {

@@ -55,11 +55,34 @@ struct Inner {
     armed: bool,
 }
 
-/// So many messages, and their bytes: what a connection holds back.
+/// What a connection holds back.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
+    /// Messages, replays aside.
     pub(crate) messages: usize,
+    /// Their bytes.
     pub(crate) bytes: u64,
+    pub(crate) replays: usize,
+}
+
+impl Held {
+    pub(crate) fn add(&mut self, delivery: &Delivery) {
+        if delivery.replay {
+            self.replays += 1;
+        } else {
+            self.messages += 1;
+            self.bytes += delivery.message.size() as u64;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, delivery: &Delivery) {
+        if delivery.replay {
+            self.replays -= 1;
+        } else {
+            self.messages -= 1;
+            self.bytes -= delivery.message.size() as u64;
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -268,7 +291,7 @@ impl Inner {
     /// Whether the delivery fits, after dropping the newest QoS 0 messages if that makes it fit.
     fn make_room(&mut self, delivery: &Delivery, stats: &Stats) -> bool {
         if delivery.replay {
-            let fits = self.replays < self.caps.replay;
+            let fits = self.replays + self.held.replays < self.caps.replay;
             if !fits {
                 stats.dropped_queue_full.add(1);
             }

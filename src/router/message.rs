@@ -197,13 +197,10 @@ impl SubscriptionIds {
     /// Adds the identifier of one more subscription that matched.
     pub(crate) fn add(&mut self, id: Option<u32>) {
         let Some(id) = id else { return };
-        let mut ids = self.as_slice().to_vec();
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-        *self = match ids.as_slice() {
-            [only] => SubscriptionIds::One(*only),
-            _ => SubscriptionIds::Many(ids.into_boxed_slice()),
+        // Subscriptions with the same identifier are told one by one all the same (section 3.3.2.3.8).
+        *self = match self.as_slice() {
+            [] => SubscriptionIds::One(id),
+            ids => SubscriptionIds::Many([ids, &[id]].concat().into_boxed_slice()),
         };
     }
 }

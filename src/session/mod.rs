@@ -27,10 +27,12 @@ pub(crate) struct Session {
     outbound: VecDeque<Outbound>,
     /// Messages of QoS 1 and 2 that may not be sent yet: no quota, or over the `receive` limit.
     waiting: VecDeque<Delivery>,
-    /// Bytes in `waiting`.
-    waiting_bytes: u64,
+    /// What is in `waiting`.
+    held: Held,
     /// How many in `outbound` count against the client's Receive Maximum on this connection.
     in_flight: usize,
+    /// Something in `outbound` is still to be sent again on this connection.
+    resending: bool,
     last_id: u16,
 }
 
@@ -83,8 +85,9 @@ impl Session {
             inbound: HashSet::new(),
             outbound: VecDeque::new(),
             waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            held: Held::default(),
             in_flight: 0,
+            resending: false,
             last_id: 0,
         }
     }
@@ -217,23 +220,26 @@ impl Session {
     /// [MQTT-4.4.0-1].
     pub(crate) fn resume(&mut self) {
         self.in_flight = 0;
+        self.resending = !self.outbound.is_empty();
         for outbound in &mut self.outbound {
             outbound.sent = false;
         }
     }
 
     /// Sends again what was not acknowledged on an earlier connection, as far as the client's Receive Maximum allows: to be
-    /// asked again as acknowledgements come. Tells how many were dropped because they are larger than this client takes.
-    pub(crate) fn resend(&mut self, link: &mut Link, now: u64, out: &mut Vec<u8>) -> usize {
-        if self.outbound.back().is_none_or(|last| last.sent) {
+    /// asked until all of it is sent. Tells how many messages were dropped, being larger than the client takes now.
+    pub(crate) fn resend(&mut self, link: &mut Link, now: u64, out: &mut Vec<u8>) -> u64 {
+        if !std::mem::take(&mut self.resending) {
             return 0;
         }
         let mut too_large = Vec::new();
         for (at, outbound) in self.outbound.iter_mut().enumerate().filter(|(_, o)| !o.sent) {
             match &outbound.step {
                 Step::Publish(delivery) => {
+                    // Where one must wait, all that follow must; only PUBREL needs no quota [MQTT-3.3.4-10].
                     if self.in_flight >= link.quota() {
-                        break;
+                        self.resending = true;
+                        continue;
                     }
                     // Once sent, a message does not expire any more [MQTT-4.3.3-7]; what is left of its time is told.
                     let expiry = delivery.message.expiry_left(now).unwrap_or(Some(0));
@@ -251,27 +257,27 @@ impl Session {
         for at in too_large.iter().rev() {
             self.outbound.remove(*at);
         }
-        too_large.len()
+        too_large.len() as u64
     }
 
     // What waits.
 
     /// Keeps a QoS 1 or 2 delivery until it may be sent.
     pub(crate) fn wait(&mut self, delivery: Delivery) {
-        self.waiting_bytes += delivery.message.size() as u64;
+        self.held.add(&delivery);
         self.waiting.push_back(delivery);
     }
 
     /// The delivery that has waited longest.
     pub(crate) fn next_waiting(&mut self) -> Option<Delivery> {
         let delivery = self.waiting.pop_front()?;
-        self.waiting_bytes -= delivery.message.size() as u64;
+        self.held.remove(&delivery);
         Some(delivery)
     }
 
     /// Puts the delivery that was taken last back to where it was.
     pub(crate) fn wait_first(&mut self, delivery: Delivery) {
-        self.waiting_bytes += delivery.message.size() as u64;
+        self.held.add(&delivery);
         self.waiting.push_front(delivery);
     }
 
@@ -281,12 +287,12 @@ impl Session {
 
     /// What the mailbox must count as held.
     pub(crate) fn held(&self) -> Held {
-        Held { messages: self.waiting.len(), bytes: self.waiting_bytes }
+        self.held
     }
 
     /// The connection is gone and the session stays: its mailbox collects from now on, and keeps what waited.
     pub(crate) fn park(&mut self, stats: &Stats) {
-        self.waiting_bytes = 0;
+        self.held = Held::default();
         let held_back = std::mem::take(&mut self.waiting);
         self.mailbox.away(held_back, stats);
         self.outbound.shrink_to_fit();
@@ -345,8 +351,7 @@ impl Session {
     /// Whether a new message may follow what is in flight: everything older was sent, and the next packet identifier is
     /// not in use [MQTT-2.2.1-4]. They are given in order, so of those in use only the oldest can be met.
     fn can_follow(&self) -> bool {
-        self.outbound.back().is_none_or(|last| last.sent)
-            && self.outbound.front().is_none_or(|oldest| oldest.id != self.following_id())
+        !self.resending && self.outbound.front().is_none_or(|oldest| oldest.id != self.following_id())
     }
 }
 

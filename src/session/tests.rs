@@ -130,7 +130,7 @@ fn what_waited_in_a_session_comes_first_when_its_client_is_back() {
     let numbered = |number: u8, qos| delivery(Sample { payload: &[number], ..Sample::default() }.message("t", qos));
     session.wait(numbered(2, QoS::AtLeastOnce));
     session.wait_first(numbered(1, QoS::AtLeastOnce));
-    assert_eq!(session.held(), Held { messages: 2, bytes: 8 });
+    assert_eq!(session.held(), Held { messages: 2, bytes: 8, replays: 0 });
     session.mailbox().push(numbered(3, QoS::AtMostOnce), &stats);
     session.mailbox().push(numbered(4, QoS::AtLeastOnce), &stats);
     session.park(&stats);

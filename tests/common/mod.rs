@@ -455,3 +455,10 @@ pub fn password_hash(password: &str) -> String {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     argon2.hash_password_with_salt(password.as_bytes(), b"salt for tests").expect("a hash").to_string()
 }
+
+impl Client {
+    /// Puts frames back in front of what is read next: for a test that had to look past them.
+    pub fn put_back(&mut self, frames: &[u8]) {
+        self.buffer.splice(0..0, frames.iter().copied());
+    }
+}

@@ -155,7 +155,7 @@ proptest! {
                     // Of what was taken the connection still holds the latest, at QoS 1 and 2 only.
                     held_back = held_back.split_off(held_back.len().saturating_sub(held));
                     let size = |d: &Delivery| d.message.size() as u64;
-                    model.held = Held { messages: held_back.len(), bytes: held_back.iter().map(size).sum() };
+                    model.held = Held { messages: held_back.len(), bytes: held_back.iter().map(size).sum(), replays: 0 };
                     let mut taken = VecDeque::new();
                     mailbox.take(&mut taken, max_bytes, model.held);
                     prop_assert_eq!(numbers(&taken), numbers(&model.take(max_bytes)));
@@ -220,7 +220,7 @@ fn a_message_that_could_never_fit_pushes_no_other_out() {
 fn what_a_connection_holds_back_counts_towards_the_caps() {
     let stats = Stats::default();
     let mailbox = Mailbox::new(Caps { messages: 3, ..ROOMY });
-    mailbox.take(&mut VecDeque::new(), 1, Held { messages: 2, bytes: 20 });
+    mailbox.take(&mut VecDeque::new(), 1, Held { messages: 2, bytes: 20, replays: 0 });
     assert!(mailbox.push(numbered(1, QOS_1, false, 0), &stats));
     assert!(!mailbox.push(numbered(2, QOS_1, false, 0), &stats));
     assert!(mailbox.push(numbered(3, QOS_1, true, 0), &stats), "a replay has a cap of its own");

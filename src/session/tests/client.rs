@@ -152,7 +152,7 @@ impl Client {
         let mut gone = ids(&self.session);
         let dropped = self.session.resend(link, self.now, &mut self.out);
         gone.retain(|id| !ids(&self.session).contains(id));
-        assert_eq!(dropped, gone.len());
+        assert_eq!(dropped, gone.len() as u64);
         for id in gone {
             let message = self.messages.iter_mut().find(|m| m.is_in_use() && m.id == id).unwrap();
             assert!(message.packet_size(terms.version) > terms.max_packet_size);
