@@ -188,7 +188,7 @@ impl Connection {
     }
 
     /// Serves the client until it is gone, and leaves its session in order.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self: Box<Self>) {
         let mut first = true;
         let end = poll_fn(|cx| {
             let begin = std::mem::take(&mut first);
@@ -202,7 +202,8 @@ impl Connection {
             })
         })
         .await;
-        self.close(end).await;
+        // What it takes to end is allocated when it ends.
+        Box::pin(self.close(end)).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, begin: bool) -> Poll<Box<End>> {
@@ -428,7 +429,7 @@ impl Connection {
     }
 
     /// Carries out the end: first the session, which another connection may wait for, then the last bytes.
-    async fn close(mut self, end: Box<End>) {
+    async fn close(mut self: Box<Self>, end: Box<End>) {
         let client = Arc::clone(&self.settings.client);
         if end.how == How::Told && self.version() == Version::V5 {
             let reasons = Reasons { text: &end.text, denial: end.denial.as_deref() };
@@ -438,7 +439,7 @@ impl Connection {
         }
         let now = self.hub.clock.now();
         self.hub.hooks.disconnect(&client, end.reason, now);
-        let Connection { hub, mut stream, settings, unsent, .. } = self;
+        let Connection { hub, mut stream, settings, unsent, .. } = *self;
         leave(&hub, *settings, &end, now);
         tracing::info!(
             profile = client.profile(),

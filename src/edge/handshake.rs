@@ -44,7 +44,7 @@ pub(super) enum Refused {
 }
 
 /// Brings a new connection to its CONNACK, or to its end.
-pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted, since: u64) -> Option<Connection> {
+pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted, since: u64) -> Option<Box<Connection>> {
     let peer = accepted.peer();
     let mut stream = match establish(hub, accepted, since).await {
         Ok(stream) => stream,
@@ -55,7 +55,7 @@ pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted, since: u64) ->
         }
     };
     match negotiate(hub, &mut stream, peer, since).await {
-        Ok(settings) => Some(Connection::new(Arc::clone(hub), stream, *settings)),
+        Ok(settings) => Some(Box::new(Connection::new(Arc::clone(hub), stream, *settings))),
         Err(refused) => {
             hub.stats.connections_refused.add(1);
             match refused {

@@ -22,8 +22,9 @@ pub(crate) async fn serve(hub: Arc<Hub>, accepted: Accepted, since: u64) {
     hub.stats.connections.add(1);
     hub.stats.connections_opened.add(1);
     let open = Open(&hub);
-    // The handshake's state is boxed, so that it is given back when the connection settles down to work.
-    if let Some(connection) = Box::pin(handshake::handshake(&hub, accepted, since)).await {
+    // The handshake's state is boxed, and given back before the connection settles down to work.
+    let connection = Box::pin(handshake::handshake(&hub, accepted, since)).await;
+    if let Some(connection) = connection {
         connection.run().await;
     }
     drop(open);
