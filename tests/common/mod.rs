@@ -462,3 +462,12 @@ impl Client {
         self.buffer.splice(0..0, frames.iter().copied());
     }
 }
+
+impl Client {
+    /// Loses the network, and waits until the broker has seen it.
+    pub fn shut_down_and_wait(&mut self) {
+        // It may have gone already.
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        let _ = self.stream.read_to_end(&mut Vec::new());
+    }
+}
