@@ -182,7 +182,8 @@ pub(crate) enum SubscriptionIds {
     #[default]
     None,
     One(u32),
-    Many(Box<[u32]>),
+    // A thin pointer, so that the usual cases are small, and shared, as a fan-out copies it.
+    Many(ThinArc<(), u32>),
 }
 
 impl SubscriptionIds {
@@ -190,7 +191,7 @@ impl SubscriptionIds {
         match self {
             SubscriptionIds::None => &[],
             SubscriptionIds::One(id) => std::slice::from_ref(id),
-            SubscriptionIds::Many(ids) => ids,
+            SubscriptionIds::Many(ids) => &ids.slice,
         }
     }
 
@@ -200,7 +201,7 @@ impl SubscriptionIds {
         // Subscriptions with the same identifier are told one by one all the same (section 3.3.2.3.8).
         *self = match self.as_slice() {
             [] => SubscriptionIds::One(id),
-            ids => SubscriptionIds::Many([ids, &[id]].concat().into_boxed_slice()),
+            ids => SubscriptionIds::Many(ThinArc::from_header_and_slice((), &[ids, &[id]].concat())),
         };
     }
 }

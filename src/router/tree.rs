@@ -258,6 +258,10 @@ impl Subscribers {
             self.list[at] = subscription;
             return;
         }
+        // Most filters have one subscriber.
+        if self.list.is_empty() {
+            self.list.reserve_exact(1);
+        }
         self.list.push(subscription);
         match &mut self.index {
             Some(index) => {
