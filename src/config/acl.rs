@@ -37,7 +37,8 @@ pub enum AclAction {
     All,
 }
 
-/// What a refused publish of QoS 1 or 2 meets in MQTT 3.1 and 3.1.1, which have no negative acknowledgement.
+/// What a publish of QoS 1 or 2 that an access rule refuses meets in MQTT 3.1.1, which has no negative acknowledgement. MQTT 3.1
+/// asks for the acknowledgement, and gets it whatever stands here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AclOnDeny {
     /// The connection is closed.

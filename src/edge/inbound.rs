@@ -246,9 +246,10 @@ impl Connection {
                 answer::ack(out, self.addressee(), AckKind::PubRec, id, refusal.code, &reasons);
             }
             (qos, Some(id), Version::V3 | Version::V4) => {
-                // [MQTT-3.3.5-2] of 3.1.1: a positive acknowledgement or a closed connection, there is nothing between.
-                let acknowledge = self.settings.config.acl_on_deny == AclOnDeny::Acknowledge
-                    && refusal.code == ReasonCode::NotAuthorized;
+                // [MQTT-3.3.5-2] of 3.1.1: a positive acknowledgement or a closed connection, there is nothing between. 3.1
+                // asks for the acknowledgement (its section 3.3).
+                let acknowledge = refusal.code == ReasonCode::NotAuthorized
+                    && (self.version() == Version::V3 || self.settings.config.acl_on_deny == AclOnDeny::Acknowledge);
                 if !acknowledge {
                     return Err(End::told(refusal.code, refusal.reason.clone()));
                 }
@@ -298,7 +299,8 @@ impl Connection {
             }
         };
         if let Some((refusal, denial)) = all {
-            let codes = vec![refusal.code as u8; subscribe.filters.len()];
+            let code = |(_, options): (_, SubscriptionOptions)| self.refused_code(&refusal, options);
+            let codes: Vec<u8> = subscribe.filters.iter().map(code).collect();
             let reasons = Reasons { text: &refusal.reason, denial: denial.as_deref() };
             answer::suback(out, self.version(), self.addressee(), subscribe.packet_id, &codes, &reasons);
             return denial.map_or(Ok(()), |denial| self.count_denial(denial));
@@ -316,7 +318,7 @@ impl Connection {
                     }
                 }
                 Err(refusal) => {
-                    codes.push(refusal.code as u8);
+                    codes.push(self.refused_code(&refusal, options));
                     first_refusal.get_or_insert(refusal.reason);
                 }
             }
@@ -327,6 +329,20 @@ impl Connection {
             self.send_own(&message, true, now, out);
         }
         Ok(())
+    }
+
+    /// The code for a filter that is refused. MQTT 3.1 knows none for one that is not authorised, and asks for a positive
+    /// answer (its section 3.8); for everything else its clients get the 0x80 of 3.1.1.
+    fn refused_code(&self, refusal: &Refusal, options: SubscriptionOptions) -> u8 {
+        match (self.version(), refusal.code) {
+            (Version::V3, ReasonCode::NotAuthorized) => self.granted(options) as u8,
+            (_, code) => code as u8,
+        }
+    }
+
+    /// The QoS that is granted to a subscription.
+    fn granted(&self, options: SubscriptionOptions) -> QoS {
+        QoS::from_bits(self.settings.config.mqtt.max_qos).map_or(QoS::AtMostOnce, |max| options.qos.min(max))
     }
 
     /// Subscribes one of the broker's own topics; what it matches now.
@@ -348,6 +364,7 @@ impl Connection {
         id: Option<u32>,
         now: Now,
     ) -> Result<QoS, Refusal> {
+        let granted = self.granted(options);
         let settings = &mut *self.settings;
         let (share, topic_filter) = split_share(filter);
         let allowed = || match check_filter(settings, filter, topic_filter, share.is_some()) {
@@ -361,11 +378,6 @@ impl Connection {
                 return Err(Refusal { code: ReasonCode::QuotaExceeded, reason: denial.to_string().into() });
             }
         }
-        let granted = if options.qos as u8 > settings.config.mqtt.max_qos {
-            QoS::from_bits(settings.config.mqtt.max_qos).unwrap_or(QoS::AtMostOnce)
-        } else {
-            options.qos
-        };
         let space = settings.client.account.space();
         let mailbox = Arc::clone(settings.session.mailbox());
         let new = settings.session.subscribe(filter, Subscribed { options, id });

@@ -15,7 +15,7 @@ pub(crate) use registry::{Claim, Due, Parked, PendingWill, Registry, Released};
 
 use crate::router::{Delivery, Group, Held, Mailbox};
 use crate::stats::Stats;
-use crate::wire::{AckKind, PacketId, QoS, ReasonCode, SubscriptionOptions, put_ack};
+use crate::wire::{AckKind, PacketId, QoS, ReasonCode, SubscriptionOptions, put_ack, put_pubrel_again};
 
 /// What the broker keeps for a client identifier, connected or not [MQTT-3.1.2-23].
 pub(crate) struct Session {
@@ -249,7 +249,7 @@ impl Session {
                     }
                     link.publish(delivery, Some(outbound.id), true, expiry, out);
                 }
-                Step::Release => put_ack(out, AckKind::PubRel, outbound.id),
+                Step::Release => put_pubrel_again(out, link.version(), outbound.id),
             }
             outbound.sent = true;
             self.in_flight += 1;

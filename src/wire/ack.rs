@@ -30,6 +30,15 @@ pub fn put_ack(out: &mut Vec<u8>, kind: AckKind, packet_id: PacketId) {
     out.extend_from_slice(&[kind.packet().first_byte(), 2, high, low]);
 }
 
+/// Appends a PUBREL that was sent before: with DUP in MQTT 3.1 (its section 2.1), whose bit is reserved later
+/// [MQTT-3.6.1-1].
+#[inline]
+pub fn put_pubrel_again(out: &mut Vec<u8>, version: Version, packet_id: PacketId) {
+    let dup = if version == Version::V3 { 0b1000 } else { 0 };
+    let [high, low] = packet_id.get().to_be_bytes();
+    out.extend_from_slice(&[PacketKind::PubRel.first_byte() | dup, 2, high, low]);
+}
+
 impl AckKind {
     fn packet(self) -> PacketKind {
         match self {
@@ -107,6 +116,16 @@ mod tests {
                 assert_eq!(out[..4], out[4..]);
                 assert_eq!(Ack::decode(version, kind, &out[2..4]), Ok(ack(ReasonCode::Success)));
             }
+        }
+    }
+
+    #[test]
+    fn a_pubrel_that_is_sent_again_is_marked_in_mqtt_3_1_only() {
+        for (version, first) in [(Version::V3, 0x6A), (Version::V4, 0x62), (Version::V5, 0x62)] {
+            let mut out = Vec::new();
+            put_pubrel_again(&mut out, version, ack(ReasonCode::Success).packet_id);
+            assert_eq!(out, [first, 0x02, 0x12, 0x34]);
+            assert_eq!(Packet::decode(version, first, &out[2..]), Ok(Packet::PubRel(ack(ReasonCode::Success))));
         }
     }
 

@@ -28,7 +28,7 @@ mod unsuback;
 mod unsubscribe;
 mod writer;
 
-pub use ack::{Ack, AckKind, put_ack};
+pub use ack::{Ack, AckKind, put_ack, put_pubrel_again};
 pub use auth::Auth;
 pub use connack::ConnAck;
 pub use connect::{Connect, Will};
