@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 
 use crate::config;
 use crate::limits::{DeviceMeters, Meters, Plan, Reading, UnixMillis};
@@ -107,6 +108,15 @@ impl Account {
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What stands for a client identifier of this profile where messages are compared with it, whichever of its sessions they
+    /// are of: No Local looks at the identifier, not at the session [MQTT-3.8.3-3].
+    pub(crate) fn client_number(&self, client_id: &str) -> u64 {
+        let name = self.name.as_bytes();
+        let hash = Sha256::new().chain_update(name.len().to_le_bytes()).chain_update(name).chain_update(client_id);
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Has a connection woken at the first denial in a window.

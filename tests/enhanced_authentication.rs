@@ -1,100 +1,11 @@
 //! Enhanced authentication (MQTT 5, section 4.12) with the built-in SCRAM-SHA-256, on the wire.
 
 mod common;
+#[path = "common/scram.rs"]
+mod scram;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD as BASE64;
-use common::{Client, Weir, connect};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
-use weir::config::ScramKeys;
-use weir::wire::{Auth, Connect, Packet, Property, PropertyBuf, ReasonCode, Version, frame_header};
-
-const METHOD: &str = "SCRAM-SHA-256";
-const FIRST: &str = "n,,n=panel,r=client-nonce";
-
-fn weir() -> Weir {
-    let keys = ScramKeys::derive(b"pencil", b"some salt", 4096);
-    Weir::at(
-        "2026-11-21T12:45:09Z",
-        &format!(
-            "plans: {{ p: {{}} }}\nprofiles: {{ a: {{ plan: p, devices: {{\n  \
-             panel: {{ username: panel, scram: \"{keys}\" }}, pump: {{ token: pump }} }} }} }}\n"
-        ),
-    )
-}
-
-fn properties(method: &str, data: &str) -> PropertyBuf {
-    let mut properties = PropertyBuf::new();
-    properties.push(Property::AuthenticationMethod(method));
-    properties.push(Property::AuthenticationData(data.as_bytes()));
-    properties
-}
-
-fn begin(weir: &Weir, method: &str, data: &str) -> Client {
-    let properties = properties(method, data);
-    let mut client = weir.raw();
-    client.send(&Packet::Connect(Connect {
-        user_name: None,
-        password: None,
-        properties: properties.as_properties(),
-        ..connect(Version::V5, "", "panel")
-    }));
-    client
-}
-
-fn send_auth(client: &mut Client, reason: ReasonCode, method: &str, data: &str) {
-    let properties = properties(method, data);
-    client.send(&Packet::Auth(Auth { reason, properties: properties.as_properties() }));
-}
-
-/// The next frame is an AUTH with this reason; its data.
-#[track_caller]
-fn expect_auth(client: &mut Client, reason: ReasonCode) -> String {
-    let frame = client.frame();
-    let header = frame_header(&frame, usize::MAX).expect("a frame").expect("whole");
-    let packet = Packet::decode(Version::V5, header.first, &frame[header.header_len..]).expect("a packet");
-    let Packet::Auth(auth) = packet else { panic!("an AUTH: {packet:?}") };
-    assert_eq!(auth.reason, reason);
-    assert_eq!(auth.properties.authentication_method(), Some(METHOD));
-    String::from_utf8(auth.properties.authentication_data().unwrap_or_default().to_vec()).expect("text")
-}
-
-fn hmac(key: &[u8], message: &str) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
-    mac.update(message.as_bytes());
-    mac.finalize().into_bytes().into()
-}
-
-/// The client's last message, and what the broker must answer to it.
-fn prove(challenge: &str, password: &str) -> (String, String) {
-    let field = |name: &str| challenge.split(',').find_map(|f| f.strip_prefix(name)).expect("a field");
-    let (salt, iterations) = (BASE64.decode(field("s=")).expect("base64"), field("i=").parse().expect("a number"));
-    let salted: [u8; 32] = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), &salt, iterations);
-    let client_key = hmac(&salted, "Client Key");
-    let without_proof = format!("c=biws,r={}", field("r="));
-    let signed = format!("n=panel,r=client-nonce,{challenge},{without_proof}");
-    let mut proof = hmac(&Sha256::digest(client_key), &signed);
-    proof.iter_mut().zip(client_key).for_each(|(p, k)| *p ^= k);
-    let server = BASE64.encode(hmac(&hmac(&salted, "Server Key"), &signed));
-    (format!("{without_proof},p={}", BASE64.encode(proof)), format!("v={server}"))
-}
-
-/// A client that has proved its password.
-fn authenticated(weir: &Weir) -> Client {
-    let mut client = begin(weir, METHOD, FIRST);
-    let challenge = expect_auth(&mut client, ReasonCode::ContinueAuthentication);
-    let (last, server) = prove(&challenge, "pencil");
-    send_auth(&mut client, ReasonCode::ContinueAuthentication, METHOD, &last);
-    let connack = client.frame();
-    let header = frame_header(&connack, usize::MAX).expect("a frame").expect("whole");
-    let packet = Packet::decode(Version::V5, header.first, &connack[header.header_len..]).expect("a packet");
-    let Packet::ConnAck(connack) = packet else { panic!("a CONNACK: {packet:?}") };
-    assert_eq!(connack.code, 0);
-    assert_eq!(connack.properties.authentication_method(), Some(METHOD));
-    assert_eq!(connack.properties.authentication_data(), Some(server.as_bytes()), "the broker proves itself too");
-    client
-}
+use scram::{FIRST, METHOD, authenticated, begin, expect_auth, prove, send_auth, weir};
+use weir::wire::{ReasonCode, Version};
 
 #[test]
 fn a_client_proves_its_password_without_sending_it_and_is_connected() {

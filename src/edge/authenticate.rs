@@ -97,9 +97,10 @@ async fn exchange(
             }
             AuthStep::Continue(challenge) => challenge,
         };
-        let since = hub.clock.now().mono;
         let mut out = Vec::new();
         answer::auth(&mut out, ReasonCode::ContinueAuthentication, method, &challenge);
+        // The client's time counts from before it can know of the challenge.
+        let since = hub.clock.now().mono;
         write_all(hub, stream, &out).await;
         // Until CONNACK the client may send AUTH and DISCONNECT only [MQTT-3.1.2-30].
         let (start, end) = read_packet(hub, stream, config, input, 0xF0, since).await?;

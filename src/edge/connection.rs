@@ -461,9 +461,10 @@ fn leave(hub: &Arc<Hub>, settings: Settings, end: &End, now: Now) {
     let Settings { client, owner, mut session, will, session_expiry, .. } = settings;
     let account = Arc::clone(&client.account);
     let number = session.mailbox().id();
+    let publisher = session.mailbox().client();
     let will = will.filter(|_| end.publishes_will()).map(|(message, delay)| {
         let due = now.mono + u64::from(delay) * 1000;
-        PendingWill { client: Arc::clone(&client), message, publisher: number, due }
+        PendingWill { client: Arc::clone(&client), message, publisher, due }
     });
     account.leave();
     hub.admission.leave();

@@ -424,7 +424,7 @@ async fn claim(
         }
         None => {
             hub.stats.sessions.add(1);
-            Session::new(Arc::new(Mailbox::new(account.queue_caps())))
+            Session::new(Arc::new(Mailbox::new(account.queue_caps(), account.client_number(&asked.client_id))))
         }
     };
     account.registry().attach(&asked.client_id, owner, session.mailbox());

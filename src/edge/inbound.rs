@@ -134,9 +134,9 @@ impl Connection {
             Verdict::Deny(denial) => return Err(No::Denied(denial)),
             Verdict::Refuse(refusal) => return Err(No::Refused(refusal)),
         }
-        let mailbox = settings.session.mailbox().id();
+        let publisher = settings.session.mailbox().client();
         let account = &settings.client.account;
-        let message = Message::from_publish(body, publish, alias, mailbox, now.mono);
+        let message = Message::from_publish(body, publish, alias, publisher, now.mono);
         if publish.retain {
             let full = match self.hub.retain(account, &message) {
                 RetainOutcome::Done => None,
@@ -402,9 +402,8 @@ impl Connection {
             let mut ids = SubscriptionIds::None;
             ids.add(id);
             // A client's own messages are not for its subscriptions with No Local, retained or not [MQTT-3.8.3-3].
-            let own = options.no_local.then(|| mailbox.id());
-            let wanted = |message: &Message| own != Some(message.publisher());
-            for message in space.retained(topic_filter, now.mono).into_iter().filter(wanted) {
+            let own = |message: &Message| options.no_local && message.publisher() == mailbox.client();
+            for message in space.retained(topic_filter, now.mono).into_iter().filter(|message| !own(message)) {
                 let qos = granted.min(message.qos());
                 let delivery = Delivery { message, qos, retain: true, replay: true, ids: ids.clone(), group: None };
                 mailbox.push(delivery, &self.hub.stats);

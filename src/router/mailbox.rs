@@ -34,6 +34,7 @@ pub(crate) enum Signal {
 
 pub(crate) struct Mailbox {
     id: u64,
+    client: u64,
     inner: Mutex<Inner>,
 }
 
@@ -98,9 +99,11 @@ const IDLE_CAPACITY: usize = 8;
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Mailbox {
-    pub(crate) fn new(caps: Caps) -> Self {
+    /// `client` is the number of the session's client identifier.
+    pub(crate) fn new(caps: Caps, client: u64) -> Self {
         Mailbox {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            client,
             inner: Mutex::new(Inner {
                 queue: VecDeque::new(),
                 bytes: 0,
@@ -119,6 +122,11 @@ impl Mailbox {
     /// A number that no other mailbox of this process has: the session's identity within the broker.
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// The number of its client identifier: the same for every session of that client.
+    pub(crate) fn client(&self) -> u64 {
+        self.client
     }
 
     pub(crate) fn is_connected(&self) -> bool {

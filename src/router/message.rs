@@ -15,7 +15,7 @@ pub(crate) struct Message(ThinArc<Head, u8>);
 /// Everything about a message but its bytes, which follow in the same allocation: the length-prefixed topic, perhaps a
 /// packet identifier that is of no more use, the properties that are passed on, and the payload.
 struct Head {
-    /// The mailbox of the session that published it, for No Local.
+    /// The number of the client identifier that published it, for No Local.
     publisher: u64,
     /// When the broker took it, in milliseconds of the monotonic clock.
     received: u64,
@@ -84,7 +84,7 @@ impl Message {
         Message::assemble(parts, will.qos, will.retain, expiry, 0, 0)
     }
 
-    /// A will's message as it is published: by this session, at this moment, and not when it was announced.
+    /// A will's message as it is published: by this client, at this moment, and not when it was announced.
     pub(crate) fn published(&self, publisher: u64, received: u64) -> Message {
         let parts = Parts { topic: self.topic(), properties: self.properties(), payload: self.payload() };
         Message::assemble(parts, self.qos(), self.retain(), self.head().expiry, publisher, received)
@@ -124,7 +124,7 @@ impl Message {
         self.head().retain
     }
 
-    /// The mailbox of the session that published it.
+    /// The number of the client identifier that published it.
     pub(crate) fn publisher(&self) -> u64 {
         self.head().publisher
     }

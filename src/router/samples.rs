@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -47,7 +48,8 @@ pub(crate) fn delivery(message: Message) -> Delivery {
 }
 
 pub(crate) fn mailbox() -> Arc<Mailbox> {
-    Arc::new(Mailbox::new(ROOMY))
+    static CLIENTS: AtomicU64 = AtomicU64::new(1);
+    Arc::new(Mailbox::new(ROOMY, CLIENTS.fetch_add(1, Ordering::Relaxed)))
 }
 
 /// Everything that is in a mailbox.

@@ -83,7 +83,7 @@ impl Route {
     pub(crate) fn publish(&self, message: &Message, stats: &Stats) -> usize {
         let mut matched = 0;
         for target in &self.targets {
-            if target.no_local && target.mailbox.id() == message.publisher() {
+            if target.no_local && target.mailbox.client() == message.publisher() {
                 continue;
             }
             matched += 1;

@@ -48,7 +48,7 @@ pub(crate) struct PendingWill {
     /// Whose it is.
     pub(crate) client: Arc<Client>,
     pub(crate) message: Message,
-    /// The mailbox of its session, for No Local.
+    /// The number of its client identifier, for No Local.
     pub(crate) publisher: u64,
     /// When it is published, in milliseconds of the monotonic clock.
     pub(crate) due: u64,

@@ -140,7 +140,7 @@ proptest! {
     fn any_use_of_a_mailbox_gives_what_a_plain_model_gives(steps in vec(step(), 1..150)) {
         let stats = Stats::default();
         let caps = Caps { messages: 8, bytes: 150, replay: 3 };
-        let mailbox = Mailbox::new(caps);
+        let mailbox = Mailbox::new(caps, 0);
         let (full, offline) = (0, 0);
         let mut model =
             Model { at: At::Connected, queue: Vec::new(), held: Held::default(), caps, full, offline };
@@ -194,7 +194,7 @@ const QOS_1: QoS = QoS::AtLeastOnce;
 #[test]
 fn a_full_queue_drops_its_newest_qos_0_message_first_and_otherwise_refuses_the_newest() {
     let stats = Stats::default();
-    let mailbox = Mailbox::new(Caps { messages: 4, ..ROOMY });
+    let mailbox = Mailbox::new(Caps { messages: 4, ..ROOMY }, 0);
     for (number, qos) in [(1, QOS_0), (2, QOS_1), (3, QOS_0), (4, QOS_1)] {
         assert!(mailbox.push(numbered(number, qos, false, 0), &stats));
     }
@@ -209,7 +209,7 @@ fn a_full_queue_drops_its_newest_qos_0_message_first_and_otherwise_refuses_the_n
 #[test]
 fn a_message_that_could_never_fit_pushes_no_other_out() {
     let stats = Stats::default();
-    let mailbox = Mailbox::new(Caps { bytes: 100, ..ROOMY });
+    let mailbox = Mailbox::new(Caps { bytes: 100, ..ROOMY }, 0);
     assert!(mailbox.push(numbered(1, QOS_0, false, 0), &stats));
     assert!(!mailbox.push(numbered(2, QOS_1, false, 100), &stats));
     assert_eq!(numbers(&take_all(&mailbox)), [1]);
@@ -219,7 +219,7 @@ fn a_message_that_could_never_fit_pushes_no_other_out() {
 #[test]
 fn what_a_connection_holds_back_counts_towards_the_caps() {
     let stats = Stats::default();
-    let mailbox = Mailbox::new(Caps { messages: 3, ..ROOMY });
+    let mailbox = Mailbox::new(Caps { messages: 3, ..ROOMY }, 0);
     mailbox.take(&mut VecDeque::new(), 1, Held { messages: 2, bytes: 20, replays: 0 });
     assert!(mailbox.push(numbered(1, QOS_1, false, 0), &stats));
     assert!(!mailbox.push(numbered(2, QOS_1, false, 0), &stats));
@@ -243,7 +243,7 @@ fn counting() -> (Arc<Woken>, Waker) {
 
 #[test]
 fn a_message_wakes_once_whoever_has_asked_for_messages() {
-    let (stats, mailbox) = (Stats::default(), Mailbox::new(ROOMY));
+    let (stats, mailbox) = (Stats::default(), Mailbox::new(ROOMY, 0));
     let (woken, waker) = counting();
     let times = || woken.0.load(Ordering::Relaxed);
     mailbox.push(numbered(1, QOS_0, false, 0), &stats);
@@ -262,7 +262,7 @@ fn a_message_wakes_once_whoever_has_asked_for_messages() {
 
 #[test]
 fn a_signal_wakes_whatever_was_asked_for_and_the_first_one_stands() {
-    let mailbox = Mailbox::new(ROOMY);
+    let mailbox = Mailbox::new(ROOMY, 0);
     let (woken, waker) = counting();
     for messages in [true, false] {
         assert!(mailbox.arm(&waker, messages));
@@ -277,7 +277,7 @@ fn a_signal_wakes_whatever_was_asked_for_and_the_first_one_stands() {
 
 #[test]
 fn the_waker_asked_for_last_is_woken() {
-    let (stats, mailbox) = (Stats::default(), Mailbox::new(ROOMY));
+    let (stats, mailbox) = (Stats::default(), Mailbox::new(ROOMY, 0));
     let ((first, first_waker), (second, second_waker)) = (counting(), counting());
     assert!(mailbox.arm(&first_waker, true));
     assert!(mailbox.arm(&second_waker, true));
@@ -287,7 +287,7 @@ fn the_waker_asked_for_last_is_woken() {
 
 #[test]
 fn a_connection_that_is_gone_is_not_woken_and_its_signal_is_not_the_next_ones() {
-    let (stats, mailbox) = (Stats::default(), Mailbox::new(ROOMY));
+    let (stats, mailbox) = (Stats::default(), Mailbox::new(ROOMY, 0));
     let (woken, waker) = counting();
     assert!(mailbox.arm(&waker, true));
     mailbox.away(VecDeque::new(), &stats);

@@ -134,7 +134,7 @@ fn no_local_keeps_a_message_from_the_one_who_published_it_and_from_no_other() {
     for member in [&own, &other] {
         space.subscribe("a", None, Subscription { no_local: true, ..to(member, QoS::AtMostOnce) });
     }
-    let message = Sample { publisher: own.id(), ..Sample::default() }.message("a", QoS::AtMostOnce);
+    let message = Sample { publisher: own.client(), ..Sample::default() }.message("a", QoS::AtMostOnce);
     assert_eq!(Publisher::publish_once(&space, &message, &Stats::default()), 1);
     assert_eq!((take_all(&own).len(), take_all(&other).len()), (0, 1));
 }
