@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use crate::limits::Denial;
 use crate::wire::{
     Ack, AckKind, Auth, ConnAck, ConnectReturnCode, Disconnect, Packet, PacketId, Property, PropertyBuf, ReasonCode,
-    SubAck, Version,
+    SubAck, UnsubAck, Version,
 };
 
 /// What a no says beside its reason code.
@@ -31,6 +31,16 @@ impl Reasons<'_> {
     }
 }
 
+/// Writes a packet, unless it is larger than the client takes [MQTT-3.1.2-24]; tells whether it did.
+fn put_if_it_fits(out: &mut Vec<u8>, version: Version, max_packet_size: usize, packet: Packet<'_>) -> bool {
+    let start = out.len();
+    let fits = packet.encode(version, out).is_ok() && out.len() - start <= max_packet_size;
+    if !fits {
+        out.truncate(start);
+    }
+    fits
+}
+
 /// Writes a packet with the reasons, or without them where it would be larger than the client takes [MQTT-3.4.2-2].
 fn put<'p>(
     out: &mut Vec<u8>,
@@ -40,13 +50,8 @@ fn put<'p>(
     packet: impl Fn(&'p PropertyBuf) -> Packet<'p>,
     bare: Packet<'_>,
 ) {
-    let start = out.len();
-    let written = packet(properties).encode(version, out);
-    if written.is_err() || out.len() - start > max_packet_size {
-        out.truncate(start);
-        if bare.encode(version, out).is_err() || out.len() - start > max_packet_size {
-            out.truncate(start);
-        }
+    if !put_if_it_fits(out, version, max_packet_size, packet(properties)) {
+        put_if_it_fits(out, version, max_packet_size, bare);
     }
 }
 
@@ -78,16 +83,18 @@ pub(super) fn disconnect(out: &mut Vec<u8>, max_packet_size: usize, reason: Reas
     put(out, Version::V5, max_packet_size, &properties, |p| packet(p.as_properties()), bare);
 }
 
-/// An AUTH packet.
-pub(super) fn auth(out: &mut Vec<u8>, reason: ReasonCode, method: &str, data: &[u8]) {
+/// Why an exchange cannot go on whose AUTH does not fit.
+pub(super) const AUTH_TOO_LARGE: &str = "the answer in AUTH is larger than the client's Maximum Packet Size";
+
+/// An AUTH packet. False: it is larger than the client takes, and nothing was written.
+pub(super) fn auth(out: &mut Vec<u8>, max_packet_size: usize, reason: ReasonCode, method: &str, data: &[u8]) -> bool {
     let mut properties = PropertyBuf::new();
     properties.push(Property::AuthenticationMethod(method));
     if !data.is_empty() {
         properties.push(Property::AuthenticationData(data));
     }
-    // A method that came in a packet goes into one.
-    let encoded = Packet::Auth(Auth { reason, properties: properties.as_properties() }).encode(Version::V5, out);
-    debug_assert!(encoded.is_ok());
+    let auth = Auth { reason, properties: properties.as_properties() };
+    put_if_it_fits(out, Version::V5, max_packet_size, Packet::Auth(auth))
 }
 
 /// Who is answered, and how much it wants to know.
@@ -138,4 +145,10 @@ pub(super) fn suback(
     let packet = |p| Packet::SubAck(SubAck { packet_id, properties: p, codes: &codes });
     let bare = packet(Default::default());
     put(out, version, to.max_packet_size, &properties, |p| packet(p.as_properties()), bare);
+}
+
+/// An UNSUBACK. `codes` is empty before MQTT 5, which has none.
+pub(super) fn unsuback(out: &mut Vec<u8>, version: Version, max_packet_size: usize, packet_id: PacketId, codes: &[u8]) {
+    let unsuback = UnsubAck { packet_id, properties: Default::default(), codes };
+    put_if_it_fits(out, version, max_packet_size, Packet::UnsubAck(unsuback));
 }

@@ -98,12 +98,14 @@ async fn exchange(
             AuthStep::Continue(challenge) => challenge,
         };
         let mut out = Vec::new();
-        answer::auth(&mut out, ReasonCode::ContinueAuthentication, method, &challenge);
-        // The client's time counts from before it can know of the challenge.
-        let since = hub.clock.now().mono;
+        if !answer::auth(&mut out, asked.max_packet_size, ReasonCode::ContinueAuthentication, method, &challenge) {
+            return Err(asked.refuse(ReasonCode::PacketTooLarge, answer::AUTH_TOO_LARGE));
+        }
+        // The client's time runs from when it is asked.
+        let asked_at = hub.clock.now().mono;
         write_all(hub, stream, &out).await;
         // Until CONNACK the client may send AUTH and DISCONNECT only [MQTT-3.1.2-30].
-        let (start, end) = read_packet(hub, stream, config, input, 0xF0, since).await?;
+        let (start, end) = read_packet(hub, stream, config, input, 0xF0, asked_at).await?;
         let malformed = |error: WireError| asked.refuse(error.reason(), error.to_string());
         let Packet::Auth(auth) = Packet::decode(Version::V5, 0xF0, &input[start..end]).map_err(malformed)? else {
             return Err(asked.refuse(ReasonCode::ProtocolError, "AUTH is expected"));

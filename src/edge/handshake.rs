@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::answer::{self, Reasons};
-use super::authenticate::authenticate;
+use super::authenticate::{Proved, authenticate};
 use super::connection::{Authentication, Connection, Settings, linger, write_all};
 use super::own_topics::is_own;
 use super::scratch;
@@ -94,7 +94,7 @@ pub(super) struct Asked {
     client_id: Box<str>,
     session_expiry: u32,
     receive_maximum: u16,
-    max_packet_size: usize,
+    pub(super) max_packet_size: usize,
     topic_alias_maximum: u16,
     wants_reasons: bool,
     wants_response_information: bool,
@@ -215,6 +215,7 @@ async fn negotiate(
     });
     drop(buffer);
 
+    check_connack(&asked, &config, &account, assigned, authentication.as_ref())?;
     let claimed = claim(hub, &account, asked, &config, now).await?;
     Ok(Box::new(claimed.settle(&config, identity, client, access, will, input, assigned, generation, authentication)))
 }
@@ -344,6 +345,23 @@ fn check_will(will: &Will<'_>, access: &Access, plan: &Plan) -> Result<(), (Reas
     Ok(())
 }
 
+/// The CONNACK must be one that the client takes [MQTT-3.1.2-24]; what it must say cannot be left out.
+fn check_connack(
+    asked: &Asked,
+    config: &Config,
+    account: &Account,
+    assigned: bool,
+    authentication: Option<&Proved>,
+) -> Result<(), Refused> {
+    let terms = Terms::new(asked, config, &account.plan().caps);
+    let mut connack = Vec::new();
+    terms.connack(asked, config, false, assigned, authentication, &mut connack);
+    if connack.len() > asked.max_packet_size {
+        return Err(asked.refuse(ReasonCode::PacketTooLarge, "CONNACK is larger than the client's Maximum Packet Size"));
+    }
+    Ok(())
+}
+
 /// An identifier that no other session has: 96 random bits.
 fn assign_client_id() -> Box<str> {
     let mut random = [0; 12];
@@ -457,7 +475,7 @@ impl Claimed {
         input: Vec<u8>,
         assigned: bool,
         generation: u64,
-        authentication: Option<(Box<str>, Vec<u8>)>,
+        authentication: Option<Proved>,
     ) -> Settings {
         let Claimed { asked, account, owner, session, session_present } = self;
         let plan = account.plan();
@@ -469,8 +487,7 @@ impl Claimed {
             asked.topic_alias_maximum.min(config.mqtt.topic_alias_maximum),
         );
         let mut connack = Vec::new();
-        let method = authentication.as_ref().map(|(method, data)| (method.as_ref(), data.as_slice()));
-        terms.connack(&asked, config, session_present, assigned, method, &mut connack);
+        terms.connack(&asked, config, session_present, assigned, authentication.as_ref(), &mut connack);
         tracing::info!(
             profile = %account.name(),
             device = client.device().unwrap_or("-"),
@@ -531,7 +548,7 @@ impl Terms {
         config: &Config,
         session_present: bool,
         assigned: bool,
-        authentication: Option<(&str, &[u8])>,
+        authentication: Option<&Proved>,
         out: &mut Vec<u8>,
     ) {
         let mut properties = PropertyBuf::new();

@@ -16,7 +16,7 @@ use crate::router::{Delivery, Message, RetainOutcome, Subscription, Subscription
 use crate::session::Subscribed;
 use crate::wire::{
     Ack, AckKind, Auth, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, RetainHandling, SharedFilter,
-    Subscribe, SubscriptionOptions, UnsubAck, Unsubscribe, Version, frame_header, put_ack,
+    Subscribe, SubscriptionOptions, Unsubscribe, Version, frame_header, put_ack,
 };
 
 /// Whether the reading goes on after a packet.
@@ -433,10 +433,8 @@ impl Connection {
         if self.version() != Version::V5 {
             codes.clear();
         }
-        let unsuback = UnsubAck { packet_id: unsubscribe.packet_id, properties: Default::default(), codes: &codes };
-        // One code for each filter of a packet that was not too long: neither is this.
-        let encoded = Packet::UnsubAck(unsuback).encode(self.version(), out);
-        debug_assert!(encoded.is_ok());
+        let max_packet_size = self.settings.link.max_packet_size();
+        answer::unsuback(out, self.version(), max_packet_size, unsubscribe.packet_id, &codes);
     }
 
     // AUTH
@@ -457,22 +455,27 @@ impl Connection {
             _ => return Err(protocol_error("AUTH out of turn")),
         };
         let data = auth.properties.authentication_data().unwrap_or_default();
-        match exchange.as_mut().map_or(AuthStep::Fail, |exchange| exchange.step(data)) {
+        let max_packet_size = settings.link.max_packet_size();
+        let answered = match exchange.as_mut().map_or(AuthStep::Fail, |exchange| exchange.step(data)) {
             AuthStep::Continue(challenge) => {
-                answer::auth(out, ReasonCode::ContinueAuthentication, &authentication.method, &challenge);
                 authentication.exchange = exchange;
+                let reason = ReasonCode::ContinueAuthentication;
+                answer::auth(out, max_packet_size, reason, &authentication.method, &challenge)
             }
             AuthStep::Succeed { profile, device, data }
                 if *profile == *settings.identity.profile && settings.identity.device.as_deref() == Some(&device) =>
             {
-                answer::auth(out, ReasonCode::Success, &authentication.method, &data);
+                answer::auth(out, max_packet_size, ReasonCode::Success, &authentication.method, &data)
             }
             // [MQTT-4.12.1-2]
             AuthStep::Succeed { .. } | AuthStep::Fail => {
                 return Err(End::told(ReasonCode::NotAuthorized, "re-authentication failed"));
             }
+        };
+        match answered {
+            true => Ok(()),
+            false => Err(End::told(ReasonCode::PacketTooLarge, answer::AUTH_TOO_LARGE)),
         }
-        Ok(())
     }
 
     // DISCONNECT

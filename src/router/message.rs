@@ -195,7 +195,8 @@ impl SubscriptionIds {
         }
     }
 
-    /// Adds the identifier of one more subscription that matched.
+    /// Adds the identifier of one more subscription that matched: where two have the same, it is there twice
+    /// [MQTT-3.3.4-4].
     pub(crate) fn add(&mut self, id: Option<u32>) {
         let Some(id) = id else { return };
         // Subscriptions with the same identifier are told one by one all the same (section 3.3.2.3.8).
