@@ -8,7 +8,7 @@ mod registry;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 pub(crate) use link::Link;
 pub(crate) use registry::{Claim, Due, Parked, PendingWill, Registry, Released};
@@ -21,8 +21,11 @@ use crate::wire::{AckKind, PacketId, QoS, ReasonCode, SubscriptionOptions, put_a
 pub(crate) struct Session {
     mailbox: Arc<Mailbox>,
     subscriptions: HashMap<Box<str>, Subscribed>,
-    /// Packet identifiers of QoS 2 messages taken from the client and not yet released by it.
-    inbound: HashSet<u16>,
+    /// Packet identifiers of QoS 2 messages taken from the client and not yet released by it, and whether that was on this
+    /// connection.
+    inbound: HashMap<u16, bool>,
+    /// How many of them were taken on this connection.
+    open_here: usize,
     /// What was sent at QoS 1 and 2 and is not done, in the order of sending.
     outbound: VecDeque<Outbound>,
     /// Messages of QoS 1 and 2 that may not be sent yet: no quota, or over the `receive` limit.
@@ -82,7 +85,8 @@ impl Session {
         Session {
             mailbox,
             subscriptions: HashMap::new(),
-            inbound: HashSet::new(),
+            inbound: HashMap::new(),
+            open_here: 0,
             outbound: VecDeque::new(),
             waiting: VecDeque::new(),
             held: Held::default(),
@@ -136,26 +140,29 @@ impl Session {
 
     /// Whether a QoS 2 packet identifier is open: a PUBLISH with it is the same message again [MQTT-4.3.3-10].
     pub(crate) fn is_open(&self, id: PacketId) -> bool {
-        self.inbound.contains(&id.get())
+        self.inbound.contains_key(&id.get())
     }
 
-    /// How many QoS 2 messages of the client are open: they count against the Receive Maximum it was given.
+    /// How many QoS 2 messages the client has opened on this connection: they count against the Receive Maximum it was given,
+    /// which begins anew with each connection (section 4.9).
     pub(crate) fn open_count(&self) -> usize {
-        self.inbound.len()
+        self.open_here
     }
 
     /// Opens a QoS 2 packet identifier, when PUBREC is about to be sent.
     pub(crate) fn open(&mut self, id: PacketId) {
-        self.inbound.insert(id.get());
+        let known = self.inbound.insert(id.get(), true);
+        self.open_here += usize::from(known != Some(true));
     }
 
     /// PUBREL: closes the packet identifier; tells whether it was open.
     pub(crate) fn release(&mut self, id: PacketId) -> bool {
         let was_open = self.inbound.remove(&id.get());
+        self.open_here -= usize::from(was_open == Some(true));
         if self.inbound.is_empty() && self.inbound.capacity() > 64 {
-            self.inbound = HashSet::new();
+            self.inbound = HashMap::new();
         }
-        was_open
+        was_open.is_some()
     }
 
     // To the client.
@@ -219,6 +226,8 @@ impl Session {
     /// Begins another connection: everything unacknowledged will be sent again, in its order, before anything newer
     /// [MQTT-4.4.0-1].
     pub(crate) fn resume(&mut self) {
+        self.open_here = 0;
+        self.inbound.values_mut().for_each(|opened_here| *opened_here = false);
         self.in_flight = 0;
         self.resending = !self.outbound.is_empty();
         for outbound in &mut self.outbound {

@@ -3,6 +3,8 @@
 mod client;
 mod schedules;
 
+use std::collections::HashSet;
+
 use std::num::NonZeroU16;
 
 use super::*;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use weir::wire::{Packet, Property, Publish, Version};
 
 use crate::common::{Received, publish};
-use crate::kit::{PUBACK, PUBCOMP, PUBREC, PUBREL, Q0, Q1, Q2, QOS, acme, acme_on, client, client_with};
+use crate::kit::{PUBACK, PUBCOMP, PUBREC, PUBREL, Q0, Q1, Q2, QOS, acme, acme_on, client, client_with, lose, resume};
 
 const MANY: usize = 5_000;
 
@@ -122,6 +122,26 @@ fn a_client_with_more_qos_2_messages_open_than_receive_maximum_is_disconnected()
     publisher.hear(PUBCOMP, 1);
     publisher.publish("t", b"m", Q2, 4);
     publisher.hear_reason(PUBREC, 4);
+    publisher.publish("t", b"m", Q2, 5);
+    publisher.expect_disconnect(0x93);
+}
+
+#[test]
+fn what_was_left_open_on_an_earlier_connection_does_not_count_against_the_receive_maximum_of_this_one() {
+    let mut weir = acme("mqtt: { receive_maximum: 2 }\n");
+    let (mut publisher, _) = resume(&weir, Version::V5, "publisher");
+    for id in 1..=2 {
+        publisher.publish("t", b"m", Q2, id);
+        publisher.hear_reason(PUBREC, id);
+    }
+    lose(&mut weir, publisher, "publisher");
+    let (mut publisher, _) = resume(&weir, Version::V5, "publisher");
+    for id in 3..=4 {
+        publisher.publish("t", b"m", Q2, id);
+        publisher.hear_reason(PUBREC, id);
+    }
+    publisher.say(PUBREL, 1);
+    publisher.hear(PUBCOMP, 1);
     publisher.publish("t", b"m", Q2, 5);
     publisher.expect_disconnect(0x93);
 }
