@@ -153,7 +153,8 @@ fn after_pubrec_only_pubrel_is_sent_again_until_pubcomp_has_come() {
         for _ in 0..2 {
             lose(&mut weir, subscriber, SUBSCRIBER);
             subscriber = again(&weir, version, SUBSCRIBER);
-            subscriber.hear(PUBREL, id);
+            // 3.1 marks what is sent again.
+            subscriber.hear(if version == Version::V3 { PUBREL | 0x08 } else { PUBREL }, id);
             subscriber.nothing();
         }
         subscriber.say(PUBCOMP, id);
