@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::answer;
-use super::connection::write_all;
+use super::closing::write_all;
 use super::handshake::{Asked, Refused, read_packet};
 use crate::config::Config;
 use crate::hooks::{AuthStep, Authenticator};

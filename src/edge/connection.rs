@@ -6,23 +6,25 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{self, Addressee, Reasons};
+use super::closing::{leave, linger, write_all};
 use super::end::{End, How, Step};
 use super::own_topics::OwnTopics;
 use super::scratch::{self, Scratch};
+use super::tallies::{Denials, Unsent};
 use crate::clock::Now;
 use crate::config::Config;
 use crate::hooks::{Authenticator, Client};
 use crate::hub::Hub;
 use crate::identity::{Access, Identity, Names};
-use crate::limits::{Plan, UnixMillis, Window};
+use crate::limits::{Plan, UnixMillis};
 use crate::net::ByteStream;
-use crate::router::{Message, Publisher, Signal, pass_on};
-use crate::session::{Link, Parked, PendingWill, Released, Session};
+use crate::router::{Message, Publisher, Signal};
+use crate::session::{Link, Session};
 use crate::wire::{ReasonCode, Version};
 
 /// What the handshake has settled.
@@ -87,64 +89,6 @@ pub(super) struct Connection {
     timer: Option<Timer>,
 }
 
-/// How often a client was denied, for each kind of window in the window that is current.
-#[derive(Default)]
-pub(super) struct Denials(Vec<(Window, UnixMillis, u32)>);
-
-impl Denials {
-    /// Counts one more; tells how many there are now in its window.
-    pub(super) fn count(&mut self, window: Window, resets_at: UnixMillis) -> u32 {
-        let known = self.0.iter_mut().find(|(kind, ..)| *kind == window);
-        match known {
-            Some((_, ends, count)) if *ends == resets_at => {
-                *count += 1;
-                *count
-            }
-            Some(other) => {
-                *other = (window, resets_at, 1);
-                1
-            }
-            None => {
-                self.0.push((window, resets_at, 1));
-                1
-            }
-        }
-    }
-}
-
-/// Bytes that the socket would not take, and how many of them it has taken since.
-#[derive(Default)]
-struct Unsent {
-    bytes: Vec<u8>,
-    sent: usize,
-}
-
-impl Unsent {
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[self.sent..]
-    }
-
-    fn len(&self) -> usize {
-        self.bytes.len() - self.sent
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// So many more were taken. When all were, the memory is given back.
-    fn advance(&mut self, taken: usize) {
-        self.sent += taken;
-        if self.is_empty() {
-            *self = Unsent::default();
-        }
-    }
-}
-
 struct Timer {
     /// Monotonic milliseconds.
     at: u64,
@@ -157,9 +101,6 @@ const UNSENT_HIGH: usize = 256 * 1024;
 const ROUNDS: usize = 8;
 /// Milliseconds after which a wait for a moment of the wall clock is looked at again.
 const WALL_CLOCK_CHECK: u64 = 30_000;
-/// Milliseconds that a connection that is being closed may take to accept its last bytes.
-const LINGER: u64 = 2_000;
-
 impl Connection {
     pub(super) fn new(hub: Arc<Hub>, stream: ByteStream, mut settings: Settings) -> Self {
         let now = hub.clock.now();
@@ -171,7 +112,7 @@ impl Connection {
         }
         Connection {
             input: std::mem::take(&mut settings.input),
-            unsent: Unsent { bytes: std::mem::take(&mut settings.connack), sent: 0 },
+            unsent: Unsent::from(std::mem::take(&mut settings.connack)),
             settings: Box::new(settings),
             hub,
             stream,
@@ -453,81 +394,5 @@ impl Connection {
             write_all(&hub, &mut stream, unsent.bytes()).await;
             linger(&hub, &mut stream).await;
         }
-    }
-}
-
-/// Parks the session, hands it over or ends it, and sees to the will.
-fn leave(hub: &Arc<Hub>, settings: Settings, end: &End, now: Now) {
-    let Settings { client, owner, mut session, will, session_expiry, .. } = settings;
-    let account = Arc::clone(&client.account);
-    let number = session.mailbox().id();
-    let publisher = session.mailbox().client();
-    let will = will.filter(|_| end.publishes_will()).map(|(message, delay)| {
-        let due = now.mono + u64::from(delay) * 1000;
-        PendingWill { client: Arc::clone(&client), message, publisher, due }
-    });
-    account.leave();
-    hub.admission.leave();
-    if session_expiry == 0 {
-        hub.end_session(&account, Parked { session, expires: None, will }, now);
-        account.registry().release(&client.client_id, owner, None);
-        return;
-    }
-    let will = match will {
-        Some(will) if will.due <= now.mono => {
-            hub.publish_due_will(will, now);
-            None
-        }
-        other => other,
-    };
-    session.park(&hub.stats);
-    // What came by a shared subscription need not wait for this client where another member is there.
-    let mut shared = session.take_shared(|group| group.has_other(number));
-    shared.extend(session.mailbox().take_shared());
-    for delivery in pass_on(shared, number, &hub.stats) {
-        session.mailbox().push(delivery, &hub.stats);
-    }
-    let expires = (session_expiry != u32::MAX).then(|| now.mono + u64::from(session_expiry) * 1000);
-    let parked = Box::new(Parked { session, expires, will });
-    if let Released::Parked(Some(due)) = account.registry().release(&client.client_id, owner, Some(parked)) {
-        hub.janitor.enter(&account, &client.client_id, number, due);
-    }
-}
-
-/// Writes all of it, unless the other side does not take it in time.
-pub(super) async fn write_all(hub: &Hub, stream: &mut ByteStream, bytes: &[u8]) {
-    let until = hub.clock.sleep_until(hub.clock.now().mono + LINGER);
-    tokio::select! {
-        // A client that is gone does not hear it; that is all there is to it.
-        _ = stream.write_all(bytes) => {}
-        () = until => {}
-    }
-}
-
-/// Closes our direction and reads what still comes, so that unread bytes do not make the system discard what we have said
-/// last; ends when the client has closed too, or in time.
-pub(super) async fn linger(hub: &Hub, stream: &mut ByteStream) {
-    let until = hub.clock.sleep_until(hub.clock.now().mono + LINGER);
-    let drain = async {
-        if stream.shutdown().await.is_err() {
-            return;
-        }
-        let ended = poll_fn(|cx| {
-            scratch::with(|scratch| {
-                for _ in 0..ROUNDS {
-                    let mut read = ReadBuf::new(&mut scratch.read);
-                    if ready!(Pin::new(&mut *stream).poll_read(cx, &mut read)).is_err() || read.filled().is_empty() {
-                        return Poll::Ready(());
-                    }
-                }
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            })
-        });
-        ended.await;
-    };
-    tokio::select! {
-        () = drain => {}
-        () = until => {}
     }
 }

@@ -11,23 +11,20 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::answer::{self, Reasons};
-use super::authenticate::{Proved, authenticate};
-use super::connection::{Authentication, Connection, Settings, linger, write_all};
+use super::authenticate::authenticate;
+use super::claim::{check_connack, claim};
+use super::closing::{linger, write_all};
+use super::connection::{Connection, Settings};
 use super::own_topics::is_own;
 use super::scratch;
-use crate::account::Account;
-use crate::clock::Now;
 use crate::config::Config;
 use crate::hooks::{Client, Verdict};
 use crate::hub::Hub;
-use crate::identity::{Access, Action, Identity, Names};
-use crate::limits::{Caps, Denial, Plan};
+use crate::identity::{Access, Action, Names};
+use crate::limits::{Denial, Plan};
 use crate::net::{Accepted, ByteStream};
-use crate::router::{Mailbox, Message};
-use crate::session::{Claim, Link, Released, Session};
-use crate::wire::{
-    ConnAck, Connect, Packet, Property, PropertyBuf, QoS, ReasonCode, Version, Will, WireError, frame_header,
-};
+use crate::router::Message;
+use crate::wire::{Connect, ReasonCode, Version, Will, WireError, frame_header};
 
 /// Why there is no CONNACK with success.
 pub(super) enum Refused {
@@ -88,16 +85,16 @@ async fn establish(hub: &Hub, accepted: Accepted, since: u64) -> io::Result<Byte
 
 /// What a CONNECT asks for, taken out of the buffer it was read into.
 pub(super) struct Asked {
-    version: Version,
-    clean_start: bool,
-    keep_alive: u16,
-    client_id: Box<str>,
-    session_expiry: u32,
-    receive_maximum: u16,
+    pub(super) version: Version,
+    pub(super) clean_start: bool,
+    pub(super) keep_alive: u16,
+    pub(super) client_id: Box<str>,
+    pub(super) session_expiry: u32,
+    pub(super) receive_maximum: u16,
     pub(super) max_packet_size: usize,
-    topic_alias_maximum: u16,
-    wants_reasons: bool,
-    wants_response_information: bool,
+    pub(super) topic_alias_maximum: u16,
+    pub(super) wants_reasons: bool,
+    pub(super) wants_response_information: bool,
 }
 
 impl Asked {
@@ -345,23 +342,6 @@ fn check_will(will: &Will<'_>, access: &Access, plan: &Plan) -> Result<(), (Reas
     Ok(())
 }
 
-/// The CONNACK must be one that the client takes [MQTT-3.1.2-24]; what it must say cannot be left out.
-fn check_connack(
-    asked: &Asked,
-    config: &Config,
-    account: &Account,
-    assigned: bool,
-    authentication: Option<&Proved>,
-) -> Result<(), Refused> {
-    let terms = Terms::new(asked, config, &account.plan().caps);
-    let mut connack = Vec::new();
-    terms.connack(asked, config, false, assigned, authentication, &mut connack);
-    if connack.len() > asked.max_packet_size {
-        return Err(asked.refuse(ReasonCode::PacketTooLarge, "CONNACK is larger than the client's Maximum Packet Size"));
-    }
-    Ok(())
-}
-
 /// An identifier that no other session has: 96 random bits.
 fn assign_client_id() -> Box<str> {
     let mut random = [0; 12];
@@ -371,234 +351,4 @@ fn assign_client_id() -> Box<str> {
     }
     let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("weir-{hex}").into()
-}
-
-/// A client identifier that this connection owns, and the session there was.
-struct Claimed {
-    asked: Asked,
-    account: Arc<Account>,
-    owner: u64,
-    session: Session,
-    session_present: bool,
-}
-
-/// Claims the session of the client identifier, from whoever has it [MQTT-3.1.4-3], and begins or resumes it.
-async fn claim(
-    hub: &Arc<Hub>,
-    account: &Arc<Account>,
-    asked: Asked,
-    config: &Config,
-    now: Now,
-) -> Result<Claimed, Refused> {
-    let owner = hub.connection_id();
-    let parked = match account.registry().claim(&asked.client_id, owner) {
-        Claim::New => None,
-        Claim::Found(parked) => {
-            if let Some(due) = parked.due() {
-                hub.janitor.leave(parked.session.mailbox().id(), due);
-            }
-            Some(parked)
-        }
-        Claim::Awaited(handed_over) => match handed_over.await {
-            Ok(parked) => parked,
-            Err(_) => return Err(Refused::Silently("another connection has taken the client identifier".into())),
-        },
-    };
-    if let Err((code, text)) = enter(hub, account, config) {
-        let due = parked.as_ref().map(|parked| parked.session.mailbox().id());
-        if let Released::Parked(Some(at)) = account.registry().release(&asked.client_id, owner, parked)
-            && let Some(session) = due
-        {
-            hub.janitor.enter(account, &asked.client_id, session, at);
-        }
-        return Err(asked.refuse(code, text));
-    }
-    let resumed = match parked {
-        // The janitor may not have come by yet.
-        Some(parked) if parked.expires.is_some_and(|at| at <= now.mono) => {
-            hub.end_session(account, *parked, now);
-            None
-        }
-        // Clean Start ends the session there was [MQTT-3.1.2-4].
-        Some(parked) if asked.clean_start => {
-            hub.end_session(account, *parked, now);
-            None
-        }
-        Some(mut parked) => {
-            // The client is back: its will is published only if the time for that had come before [MQTT-3.1.3-9].
-            if let Some(will) = parked.will.take_if(|will| will.due <= now.mono) {
-                hub.publish_due_will(will, now);
-            }
-            Some(parked.session)
-        }
-        None => None,
-    };
-    let session_present = resumed.is_some();
-    let session = match resumed {
-        Some(mut session) => {
-            session.mailbox().connected(account.queue_caps());
-            session.resume();
-            session
-        }
-        None => {
-            hub.stats.sessions.add(1);
-            Session::new(Arc::new(Mailbox::new(account.queue_caps(), account.client_number(&asked.client_id))))
-        }
-    };
-    account.registry().attach(&asked.client_id, owner, session.mailbox());
-    Ok(Claimed { asked, account: Arc::clone(account), owner, session, session_present })
-}
-
-/// Counts the client among those of its profile and of the broker, if both may have one more.
-fn enter(hub: &Hub, account: &Account, config: &Config) -> Result<(), (ReasonCode, String)> {
-    account.enter().map_err(|max| (ReasonCode::QuotaExceeded, format!("max_connections is reached ({max})")))?;
-    if !hub.admission.enter(config.admission.max_connections) {
-        account.leave();
-        return Err((ReasonCode::ServerBusy, "admission.max_connections is reached".into()));
-    }
-    Ok(())
-}
-
-impl Claimed {
-    /// Settles what holds for this connection, and writes the CONNACK that says so.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a part of the connection that is made here and nowhere else"
-    )]
-    fn settle(
-        self,
-        config: &Arc<Config>,
-        identity: Identity,
-        client: Arc<Client>,
-        access: Access,
-        will: Option<(Message, u32)>,
-        input: Vec<u8>,
-        assigned: bool,
-        generation: u64,
-        authentication: Option<Proved>,
-    ) -> Settings {
-        let Claimed { asked, account, owner, session, session_present } = self;
-        let plan = account.plan();
-        let terms = Terms::new(&asked, config, &plan.caps);
-        let link = Link::new(
-            asked.version,
-            asked.receive_maximum.min(plan.caps.max_inflight.unwrap_or(config.mqtt.max_inflight)),
-            asked.max_packet_size,
-            asked.topic_alias_maximum.min(config.mqtt.topic_alias_maximum),
-        );
-        let mut connack = Vec::new();
-        terms.connack(&asked, config, session_present, assigned, authentication.as_ref(), &mut connack);
-        tracing::info!(
-            profile = %account.name(),
-            device = client.device().unwrap_or("-"),
-            client = %asked.client_id,
-            version = %asked.version,
-            peer = ?client.peer(),
-            resumed = session_present,
-            "connected"
-        );
-        Settings {
-            generation,
-            config: Arc::clone(config),
-            plan,
-            identity,
-            client,
-            owner,
-            session,
-            link,
-            access,
-            will,
-            keep_alive: terms.keep_alive,
-            session_expiry: terms.session_expiry,
-            max_packet_size: terms.max_packet_size,
-            wants_reasons: asked.wants_reasons,
-            authentication: authentication.map(|(method, _)| Authentication { method, exchange: None }),
-            connack,
-            input,
-        }
-    }
-}
-
-/// What is agreed for a connection: the client's wishes, within the broker's bounds.
-struct Terms {
-    keep_alive: u16,
-    session_expiry: u32,
-    max_packet_size: u32,
-}
-
-impl Terms {
-    fn new(asked: &Asked, config: &Config, caps: &Caps) -> Self {
-        let max_keep_alive = config.mqtt.max_keep_alive;
-        let unbounded = max_keep_alive == 0 || asked.version != Version::V5;
-        let keep_alive = match asked.keep_alive {
-            asked if unbounded => asked,
-            0 => max_keep_alive,
-            asked => asked.min(max_keep_alive),
-        };
-        let max_expiry = caps.max_session_expiry.unwrap_or(config.mqtt.max_session_expiry);
-        let max_packet =
-            caps.max_packet_size.map_or(config.mqtt.max_packet_size, |c| c.min(config.mqtt.max_packet_size));
-        Terms { keep_alive, session_expiry: asked.session_expiry.min(max_expiry), max_packet_size: max_packet }
-    }
-
-    /// The CONNACK, with what MQTT 5 clients are told of the terms where they differ from what is understood.
-    fn connack(
-        &self,
-        asked: &Asked,
-        config: &Config,
-        session_present: bool,
-        assigned: bool,
-        authentication: Option<&Proved>,
-        out: &mut Vec<u8>,
-    ) {
-        let mut properties = PropertyBuf::new();
-        if asked.version == Version::V5 {
-            let mqtt = &config.mqtt;
-            if self.session_expiry != asked.session_expiry {
-                properties.push(Property::SessionExpiryInterval(self.session_expiry));
-            }
-            if mqtt.receive_maximum != u16::MAX {
-                properties.push(Property::ReceiveMaximum(mqtt.receive_maximum));
-            }
-            if mqtt.max_qos < QoS::ExactlyOnce as u8 {
-                properties.push(Property::MaximumQoS(mqtt.max_qos));
-            }
-            if !mqtt.retain {
-                properties.push(Property::RetainAvailable(false));
-            }
-            properties.push(Property::MaximumPacketSize(self.max_packet_size));
-            if assigned {
-                properties.push(Property::AssignedClientIdentifier(&asked.client_id));
-            }
-            if mqtt.topic_alias_maximum > 0 {
-                properties.push(Property::TopicAliasMaximum(mqtt.topic_alias_maximum));
-            }
-            if !mqtt.wildcard_subscriptions {
-                properties.push(Property::WildcardSubscriptionAvailable(false));
-            }
-            if !mqtt.shared_subscriptions {
-                properties.push(Property::SharedSubscriptionAvailable(false));
-            }
-            if self.keep_alive != asked.keep_alive {
-                properties.push(Property::ServerKeepAlive(self.keep_alive));
-            }
-            if let Some((method, data)) = authentication {
-                // [MQTT-4.12.0-5]
-                properties.push(Property::AuthenticationMethod(method));
-                if !data.is_empty() {
-                    properties.push(Property::AuthenticationData(data));
-                }
-            }
-            let response_information = format!("responses/{}", asked.client_id);
-            if asked.wants_response_information {
-                properties.push(Property::ResponseInformation(&response_information));
-            }
-        }
-        // 3.1 has no Session Present: the bit is reserved there.
-        let session_present = session_present && asked.version != Version::V3;
-        let connack = ConnAck { session_present, code: 0, properties: properties.as_properties() };
-        // Nothing here can be too long for its place.
-        let encoded = Packet::ConnAck(connack).encode(asked.version, out);
-        debug_assert!(encoded.is_ok());
-    }
 }

@@ -6,17 +6,15 @@ use std::sync::Arc;
 use super::answer::{self, Reasons};
 use super::connection::{Connection, Settings};
 use super::end::{End, Step};
-use super::own_topics::{Own, OwnTopics, is_own};
+use super::own_topics::is_own;
 use crate::clock::Now;
 use crate::config::AclOnDeny;
 use crate::hooks::{AuthStep, PublishEvent, Refusal, Verdict};
 use crate::identity::Action;
 use crate::limits::{Denial, OnPublish};
-use crate::router::{Delivery, Message, RetainOutcome, Subscription, SubscriptionIds, split_share};
-use crate::session::Subscribed;
+use crate::router::{Message, RetainOutcome};
 use crate::wire::{
-    Ack, AckKind, Auth, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, RetainHandling, SharedFilter,
-    Subscribe, SubscriptionOptions, Unsubscribe, Version, frame_header, put_ack,
+    Ack, AckKind, Auth, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Version, frame_header, put_ack,
 };
 
 /// Whether the reading goes on after a packet.
@@ -226,7 +224,7 @@ impl Connection {
     }
 
     /// Counts what the client was denied in a window, up to `disconnect_after`.
-    fn count_denial(&mut self, denial: Box<Denial>) -> Step<()> {
+    pub(super) fn count_denial(&mut self, denial: Box<Denial>) -> Step<()> {
         if self.denials.count(denial.limit.window, denial.resets_at) >= self.settings.plan.disconnect_after {
             return Err(End::denied(denial));
         }
@@ -283,158 +281,6 @@ impl Connection {
             let reasons = Reasons { text: "", denial: None };
             answer::ack(out, self.addressee(), kind, id, ReasonCode::PacketIdentifierNotFound, &reasons);
         }
-    }
-
-    // SUBSCRIBE and UNSUBSCRIBE
-
-    fn subscribe(&mut self, subscribe: &Subscribe<'_>, now: Now, out: &mut Vec<u8>) -> Step<()> {
-        let verdict = self.hub.hooks.subscribe(&self.settings.client, now);
-        let all = match verdict {
-            Verdict::Allow => None,
-            Verdict::Refuse(refusal) => Some((refusal, None)),
-            Verdict::Deny(denial) => {
-                self.hub.denied(&self.settings.client.account, &denial);
-                let reason = denial.to_string().into();
-                Some((Refusal { code: ReasonCode::QuotaExceeded, reason }, Some(denial)))
-            }
-        };
-        if let Some((refusal, denial)) = all {
-            let code = |(_, options): (_, SubscriptionOptions)| self.refused_code(&refusal, options);
-            let codes: Vec<u8> = subscribe.filters.iter().map(code).collect();
-            let reasons = Reasons { text: &refusal.reason, denial: denial.as_deref() };
-            answer::suback(out, self.version(), self.addressee(), subscribe.packet_id, &codes, &reasons);
-            return denial.map_or(Ok(()), |denial| self.count_denial(denial));
-        }
-        let id = subscribe.properties.subscription_identifiers().next();
-        let mut codes = Vec::with_capacity(subscribe.filters.len());
-        let mut own: Vec<Own> = Vec::new();
-        let mut first_refusal = None;
-        for (filter, options) in subscribe.filters.iter() {
-            match self.subscribe_filter(filter, options, id, now) {
-                Ok(granted) => {
-                    codes.push(granted as u8);
-                    if is_own(filter) {
-                        own.extend(self.subscribe_own(filter, Subscribed { options, id }, now));
-                    }
-                }
-                Err(refusal) => {
-                    codes.push(self.refused_code(&refusal, options));
-                    first_refusal.get_or_insert(refusal.reason);
-                }
-            }
-        }
-        let reasons = Reasons { text: first_refusal.as_deref().unwrap_or(""), denial: None };
-        answer::suback(out, self.version(), self.addressee(), subscribe.packet_id, &codes, &reasons);
-        for message in own {
-            self.send_own(&message, true, now, out);
-        }
-        Ok(())
-    }
-
-    /// The code for a filter that is refused. MQTT 3.1 knows none for one that is not authorised, and asks for a positive
-    /// answer (its section 3.8); for everything else its clients get the 0x80 of 3.1.1.
-    fn refused_code(&self, refusal: &Refusal, options: SubscriptionOptions) -> u8 {
-        match (self.version(), refusal.code) {
-            (Version::V3, ReasonCode::NotAuthorized) => self.granted(options) as u8,
-            (_, code) => code as u8,
-        }
-    }
-
-    /// The QoS that is granted to a subscription.
-    fn granted(&self, options: SubscriptionOptions) -> QoS {
-        QoS::from_bits(self.settings.config.mqtt.max_qos).map_or(QoS::AtMostOnce, |max| options.qos.min(max))
-    }
-
-    /// Subscribes one of the broker's own topics; what it matches now.
-    fn subscribe_own(&mut self, filter: &str, subscribed: Subscribed, now: Now) -> Vec<Own> {
-        let client = &self.settings.client;
-        let own = self.own.get_or_insert_default();
-        own.subscribe(filter, subscribed, now);
-        client.account.watch(self.settings.session.mailbox());
-        let messages = OwnTopics::snapshot(filter, subscribed, &self.hub, client, now);
-        messages.iter().for_each(|message| own.note(message));
-        messages
-    }
-
-    /// Subscribes one filter; tells the QoS that is granted.
-    fn subscribe_filter(
-        &mut self,
-        filter: &str,
-        options: SubscriptionOptions,
-        id: Option<u32>,
-        now: Now,
-    ) -> Result<QoS, Refusal> {
-        let granted = self.granted(options);
-        let settings = &mut *self.settings;
-        let (share, topic_filter) = split_share(filter);
-        let allowed = || match check_filter(settings, filter, topic_filter, share.is_some()) {
-            None => Verdict::Allow,
-            Some(refusal) => Verdict::Refuse(refusal),
-        };
-        match self.hub.hooks.filter(&settings.client, filter, options, now, allowed) {
-            Verdict::Allow => {}
-            Verdict::Refuse(refusal) => return Err(refusal),
-            Verdict::Deny(denial) => {
-                return Err(Refusal { code: ReasonCode::QuotaExceeded, reason: denial.to_string().into() });
-            }
-        }
-        let space = settings.client.account.space();
-        let mailbox = Arc::clone(settings.session.mailbox());
-        let new = settings.session.subscribe(filter, Subscribed { options, id });
-        if is_own(filter) {
-            return Ok(granted);
-        }
-        let subscription = Subscription {
-            mailbox: Arc::clone(&mailbox),
-            qos: granted,
-            no_local: options.no_local,
-            retain_as_published: options.retain_as_published,
-            id,
-        };
-        space.subscribe(topic_filter, share, subscription);
-        let send_retained = share.is_none()
-            && match options.retain_handling {
-                RetainHandling::SendAtSubscribe => true,
-                RetainHandling::SendIfNew => new,
-                RetainHandling::DoNotSend => false,
-            };
-        if send_retained {
-            let mut ids = SubscriptionIds::None;
-            ids.add(id);
-            // A client's own messages are not for its subscriptions with No Local, retained or not [MQTT-3.8.3-3].
-            let own = |message: &Message| options.no_local && message.publisher() == mailbox.client();
-            for message in space.retained(topic_filter, now.mono).into_iter().filter(|message| !own(message)) {
-                let qos = granted.min(message.qos());
-                let delivery = Delivery { message, qos, retain: true, replay: true, ids: ids.clone(), group: None };
-                mailbox.push(delivery, &self.hub.stats);
-            }
-        }
-        Ok(granted)
-    }
-
-    fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) {
-        let settings = &mut *self.settings;
-        let mailbox = settings.session.mailbox().id();
-        let mut codes = Vec::with_capacity(unsubscribe.filters.len());
-        for filter in unsubscribe.filters.iter() {
-            // Compared character by character [MQTT-3.10.4-1].
-            if settings.session.unsubscribe(filter) {
-                let (share, topic_filter) = split_share(filter);
-                settings.client.account.space().unsubscribe(topic_filter, share, mailbox);
-                if let Some(own) = &mut self.own {
-                    own.unsubscribe(filter);
-                }
-                codes.push(ReasonCode::Success as u8);
-            } else {
-                codes.push(ReasonCode::NoSubscriptionExisted as u8);
-            }
-        }
-        self.own.take_if(|own| own.is_empty());
-        if self.version() != Version::V5 {
-            codes.clear();
-        }
-        let max_packet_size = self.settings.link.max_packet_size();
-        answer::unsuback(out, self.version(), max_packet_size, unsubscribe.packet_id, &codes);
     }
 
     // AUTH
@@ -512,41 +358,6 @@ fn check_publish(settings: &Settings, publish: &Publish<'_>, topic: &str) -> Opt
         && std::str::from_utf8(publish.payload).is_err()
     {
         return refusal(ReasonCode::PayloadFormatInvalid, "the payload is not the UTF-8 that it says it is");
-    }
-    None
-}
-
-/// What the configuration, the plan's caps and the access rules say to a filter.
-fn check_filter(settings: &Settings, filter: &str, topic_filter: &str, shared: bool) -> Option<Refusal> {
-    let refusal = |code, reason: &'static str| Some(Refusal { code, reason: reason.into() });
-    if SharedFilter::parse(filter).is_err() {
-        // [MQTT-4.8.2-1], [MQTT-4.8.2-2]
-        return refusal(ReasonCode::TopicFilterInvalid, "a shared subscription is $share/NAME/FILTER");
-    }
-    let mqtt = &settings.config.mqtt;
-    if shared && !mqtt.shared_subscriptions {
-        return refusal(ReasonCode::SharedSubscriptionsNotSupported, "shared subscriptions are switched off");
-    }
-    if !mqtt.wildcard_subscriptions && topic_filter.contains(['+', '#']) {
-        return refusal(ReasonCode::WildcardSubscriptionsNotSupported, "wildcards are switched off");
-    }
-    let account = &settings.client.account;
-    if shared && is_own(topic_filter) {
-        return refusal(ReasonCode::TopicFilterInvalid, "the broker's own topics cannot be shared");
-    }
-    if topic_filter.split('/').next() == Some("$SYS") && !account.sees_sys() {
-        return refusal(ReasonCode::NotAuthorized, "this profile may not see $SYS");
-    }
-    if !settings.access.allows_filter(topic_filter) {
-        return refusal(ReasonCode::NotAuthorized, "an access rule forbids this filter");
-    }
-    let plan = &settings.plan;
-    if topic_filter.bytes().filter(|b| *b == b'/').count() >= plan.caps.max_topic_levels {
-        return refusal(ReasonCode::QuotaExceeded, "max_topic_levels is exceeded");
-    }
-    let session = &settings.session;
-    if session.subscription_count() >= plan.caps.max_subscriptions && !session.is_subscribed(filter) {
-        return refusal(ReasonCode::QuotaExceeded, "max_subscriptions is reached");
     }
     None
 }

@@ -4,6 +4,8 @@
 
 mod answer;
 mod authenticate;
+mod claim;
+mod closing;
 mod connection;
 mod end;
 mod handshake;
@@ -11,6 +13,8 @@ mod inbound;
 mod outbound;
 mod own_topics;
 mod scratch;
+mod subscriptions;
+mod tallies;
 
 use std::sync::Arc;
 

@@ -1,0 +1,67 @@
+//! Two small things that a connection keeps: how often its client was denied, and what its socket would not take yet.
+
+use crate::limits::{UnixMillis, Window};
+
+/// How often a client was denied, for each kind of window in the window that is current.
+#[derive(Default)]
+pub(super) struct Denials(Vec<(Window, UnixMillis, u32)>);
+
+impl Denials {
+    /// Counts one more; tells how many there are now in its window.
+    pub(super) fn count(&mut self, window: Window, resets_at: UnixMillis) -> u32 {
+        let known = self.0.iter_mut().find(|(kind, ..)| *kind == window);
+        match known {
+            Some((_, ends, count)) if *ends == resets_at => {
+                *count += 1;
+                *count
+            }
+            Some(other) => {
+                *other = (window, resets_at, 1);
+                1
+            }
+            None => {
+                self.0.push((window, resets_at, 1));
+                1
+            }
+        }
+    }
+}
+
+/// Bytes that the socket would not take, and how many of them it has taken since.
+#[derive(Default)]
+pub(super) struct Unsent {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Unsent {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// So many more were taken. When all were, the memory is given back.
+    pub(super) fn advance(&mut self, taken: usize) {
+        self.sent += taken;
+        if self.is_empty() {
+            *self = Unsent::default();
+        }
+    }
+}
+
+impl From<Vec<u8>> for Unsent {
+    fn from(bytes: Vec<u8>) -> Self {
+        Unsent { bytes, sent: 0 }
+    }
+}
