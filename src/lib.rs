@@ -22,6 +22,8 @@ mod broker;
 mod clock;
 pub mod config;
 mod edge;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hooks;
 mod hub;
 mod identity;

@@ -35,7 +35,7 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
-    pub(super) fn new(stream: ByteStream, websocket: bool) -> Self {
+    pub(crate) fn new(stream: ByteStream, websocket: bool) -> Self {
         Accepted { stream, websocket }
     }
 
