@@ -4,7 +4,7 @@ mod common;
 
 use std::net::TcpStream;
 
-use common::{PATIENCE, Weir, connect};
+use common::{Client, PATIENCE, Weir, connect};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -96,11 +96,11 @@ fn a_client_that_offers_no_mqtt_subprotocol_is_refused() {
 #[test]
 fn plain_mqtt_on_a_websocket_listener_is_closed_and_so_is_silence_in_time() {
     let mut weir = Weir::with_websocket(PLANS);
-    let mut plain = weir.raw_to(weir.websocket_address());
+    let mut plain = Client::to(weir.websocket_address());
     plain.send_bytes(&connect_bytes());
     plain.send_bytes(b"\r\n\r\n");
     assert!(plain.ends_without_mqtt());
-    let mut silent = weir.raw_to(weir.websocket_address());
+    let mut silent = Client::to(weir.websocket_address());
     // One that was accepted later is served: so the silent one was accepted.
     open(&weir, Some("mqtt")).expect("an upgrade");
     weir.clock("+10s");

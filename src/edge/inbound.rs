@@ -25,6 +25,9 @@ enum Flow {
     Pause,
 }
 
+/// What a client is told that gives one packet identifier to two packets.
+pub(super) const ID_IN_USE: &str = "the packet identifier is that of a QoS 2 message that was not released";
+
 /// What may come of a publish beside success.
 enum No {
     Denied(Box<Denial>),
@@ -101,6 +104,13 @@ impl Connection {
                 return Err(End::told(ReasonCode::ReceiveMaximumExceeded, "more QoS 2 messages than Receive Maximum"));
             }
         }
+        if let (QoS::AtLeastOnce, Some(id)) = (publish.qos, publish.packet_id)
+            && self.is_taken(id)
+        {
+            let reasons = Reasons { text: ID_IN_USE, denial: None };
+            answer::ack(out, self.addressee(), AckKind::PubAck, id, ReasonCode::PacketIdentifierInUse, &reasons);
+            return Ok(Flow::On);
+        }
         match self.take(&publish, body, topic, alias.as_deref(), now) {
             Ok(matched) => {
                 self.acknowledge(&publish, matched, out);
@@ -109,6 +119,12 @@ impl Connection {
             Err(No::Denied(denial)) => self.deny_publish(&publish, denial, out),
             Err(No::Refused(refusal)) => self.refuse_publish(&publish, &refusal, out),
         }
+    }
+
+    /// Whether a packet identifier is that of a QoS 2 message of the client that is not released: no other packet may have it
+    /// [MQTT-2.2.1-3]. Only MQTT 5 has words for that; earlier clients are taken at their word.
+    pub(super) fn is_taken(&self, id: PacketId) -> bool {
+        self.version() == Version::V5 && self.settings.session.is_open(id)
     }
 
     /// Asks everyone who may object, and routes the message; tells how many sessions it matched.

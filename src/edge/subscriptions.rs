@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::answer::{self, Reasons};
 use super::connection::{Connection, Settings};
 use super::end::Step;
+use super::inbound::ID_IN_USE;
 use super::own_topics::{Own, OwnTopics, is_own};
 use crate::clock::Now;
 use crate::hooks::{Refusal, Verdict};
@@ -17,6 +18,12 @@ use crate::wire::{
 
 impl Connection {
     pub(super) fn subscribe(&mut self, subscribe: &Subscribe<'_>, now: Now, out: &mut Vec<u8>) -> Step<()> {
+        if self.is_taken(subscribe.packet_id) {
+            let codes = vec![ReasonCode::PacketIdentifierInUse as u8; subscribe.filters.len()];
+            let reasons = Reasons { text: ID_IN_USE, denial: None };
+            answer::suback(out, self.version(), self.addressee(), subscribe.packet_id, &codes, &reasons);
+            return Ok(());
+        }
         let verdict = self.hub.hooks.subscribe(&self.settings.client, now);
         let all = match verdict {
             Verdict::Allow => None,
@@ -142,10 +149,15 @@ impl Connection {
     }
 
     pub(super) fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) {
-        let settings = &mut *self.settings;
-        let mailbox = settings.session.mailbox().id();
+        let mailbox = self.settings.session.mailbox().id();
         let mut codes = Vec::with_capacity(unsubscribe.filters.len());
+        let taken = self.is_taken(unsubscribe.packet_id);
+        let settings = &mut *self.settings;
         for filter in unsubscribe.filters.iter() {
+            if taken {
+                codes.push(ReasonCode::PacketIdentifierInUse as u8);
+                continue;
+            }
             // Compared character by character [MQTT-3.10.4-1].
             if settings.session.unsubscribe(filter) {
                 let (share, topic_filter) = split_share(filter);

@@ -162,3 +162,20 @@ fn a_message_that_nobody_subscribes_is_accepted_and_mqtt_5_is_told_so() {
         publisher.hear(PUBCOMP, 2);
     }
 }
+
+#[test]
+fn a_packet_identifier_of_a_qos_2_message_that_is_not_released_is_not_another_packets() {
+    let weir = acme("");
+    let mut client = client(&weir, Version::V5, "client");
+    client.publish("t", b"m", Q2, 9);
+    client.hear_reason(PUBREC, 9);
+    client.publish("t", b"another", Q1, 9);
+    assert_eq!(client.hear_reason(PUBACK, 9), 0x91);
+    assert_eq!(client.try_subscribe(9, "t", Q0).last(), Some(&0x91));
+    client.send_bytes(&[0xA2, 6, 0, 9, 0, 0, 1, b't']);
+    assert_eq!(client.frame(), [0xB0, 4, 0, 9, 0, 0x91]);
+    client.say(PUBREL, 9);
+    client.hear(PUBCOMP, 9);
+    client.publish("t", b"another", Q1, 9);
+    assert_eq!(client.hear_reason(PUBACK, 9), 0x10);
+}

@@ -87,6 +87,40 @@ fn what_one_member_was_sent_waits_for_it_and_goes_to_no_other() {
 }
 
 #[test]
+fn what_a_leaving_member_had_not_acknowledged_goes_to_another_that_is_there() {
+    // Whether its session stays, or ends with its connection.
+    for stays in [true, false] {
+        let mut weir = acme("");
+        let mut second = member(&weir, "second", "$share/g/t");
+        let mut first = if stays { resume(&weir, Version::V5, "first").0 } else { client(&weir, Version::V5, "first") };
+        first.subscribe("$share/g/t", Q1);
+        tell(&weir, "t", &numbers(0..4));
+        let dealt = drain(&mut second);
+        assert_eq!(dealt.len(), 2);
+        // What the first has is never acknowledged.
+        first.expect_publish();
+        lose(&mut weir, first, "first");
+        let mut all = [dealt, drain(&mut second)].concat();
+        all.sort_unstable();
+        assert_eq!(all, numbers(0..4), "the session stays: {stays}");
+    }
+}
+
+#[test]
+fn a_qos_2_message_that_one_member_was_sent_goes_to_no_other_even_when_its_session_ends() {
+    let mut weir = acme("");
+    let mut first = client(&weir, Version::V5, "first");
+    first.subscribe("$share/g/t", Q2);
+    client(&weir, Version::V5, "publisher").publish_fully(publish("t", b"once", Q2, 1));
+    assert_eq!(first.expect_publish().qos, Q2);
+    let mut second = client(&weir, Version::V5, "second");
+    second.subscribe("$share/g/t", Q2);
+    lose(&mut weir, first, "first");
+    // [MQTT-4.8.2-5]
+    second.nothing();
+}
+
+#[test]
 fn a_refusal_by_one_member_offers_the_message_to_no_other() {
     let weir = acme("");
     let mut members = [member(&weir, "one", "$share/g/t"), member(&weir, "two", "$share/g/t")];

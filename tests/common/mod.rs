@@ -145,10 +145,7 @@ impl Weir {
 
     /// A TCP connection on which nothing was said yet.
     pub fn raw(&self) -> Client {
-        let stream = TcpStream::connect(self.address()).expect("the broker accepts");
-        stream.set_nodelay(true).expect("a socket option");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
-        Client { stream, version: Version::V5, buffer: Vec::new() }
+        Client::to(self.address())
     }
 
     /// A client that sent this CONNECT and was accepted; the CONNACK was read.
@@ -396,13 +393,6 @@ impl Weir {
     pub fn websocket_address(&self) -> SocketAddr {
         self.addresses[1]
     }
-
-    /// A TCP connection to one of the listeners, on which nothing was said yet.
-    pub fn raw_to(&self, address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).expect("the broker accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
-        Client { stream, version: Version::V5, buffer: Vec::new() }
-    }
 }
 
 impl Client {
@@ -469,5 +459,15 @@ impl Client {
         // It may have gone already.
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
         let _ = self.stream.read_to_end(&mut Vec::new());
+    }
+}
+
+impl Client {
+    /// A TCP connection to a listener, on which nothing was said yet; MQTT 5 is spoken on it.
+    pub fn to(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).expect("the broker accepts");
+        stream.set_nodelay(true).expect("a socket option");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        Client { stream, version: Version::V5, buffer: Vec::new() }
     }
 }
