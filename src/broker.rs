@@ -113,12 +113,14 @@ impl Broker {
     }
 
     /// Puts another configuration in force while clients are connected: plans, profiles, devices and rules at once, with the
-    /// counts of the current windows kept. Listeners stay as they are; tells whether they differ.
-    pub fn reload(&self, config: Config) -> bool {
+    /// counts of the current windows kept. Some settings need a restart: tells the keys of those that differ.
+    pub fn reload(&self, config: Config) -> Vec<&'static str> {
         let addresses = |config: &Config| config.listeners.iter().map(|l| l.address.clone()).collect::<Vec<_>>();
-        let differ = addresses(&config) != addresses(&self.hub.config.load());
+        let old = self.hub.config.load_full();
+        let differ =
+            [("listeners", addresses(&config) != addresses(&old)), ("isolation", config.isolation != old.isolation)];
         self.hub.reload(config);
-        differ
+        differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 
     /// What a profile has used in the current windows; nothing if there is no such profile.

@@ -35,6 +35,8 @@ pub(crate) struct Hub {
     pub(crate) password_checks: Semaphore,
     /// Grows with each change of the configuration; connections compare it with the one they know.
     generation: AtomicU64,
+    /// What the broker was started with: a reload does not move the profiles that are at work.
+    isolation: Isolation,
     /// One space for all profiles, with `isolation: none`.
     common: Arc<Space>,
     next_connection: AtomicU64,
@@ -54,6 +56,7 @@ impl Hub {
             admission: Admission::default(),
             password_checks: Semaphore::new(parallel),
             generation: AtomicU64::new(0),
+            isolation: config.isolation,
             common: Arc::default(),
             next_connection: AtomicU64::new(1),
             shutdown: watch::Sender::new(false),
@@ -91,7 +94,7 @@ impl Hub {
             match accounts.get(name) {
                 Some(account) => account.update(profile),
                 None => {
-                    let space = match config.isolation {
+                    let space = match self.isolation {
                         Isolation::Profile => Arc::default(),
                         Isolation::None => Arc::clone(&self.common),
                     };
@@ -147,9 +150,10 @@ impl Hub {
     }
 
     /// Keeps a message as its topic's retained one, as far as the plan's caps allow.
-    pub(crate) fn retain(&self, account: &Account, message: &Message) -> RetainOutcome {
+    pub(crate) fn retain(&self, account: &Account, message: &Message, now: Now) -> RetainOutcome {
         let plan = account.plan();
-        let outcome = account.space().retain(message, plan.caps.max_retained_messages, plan.caps.max_retained_bytes);
+        let outcome =
+            account.space().retain(message, plan.caps.max_retained_messages, plan.caps.max_retained_bytes, now.mono);
         if outcome != RetainOutcome::Done {
             self.stats.dropped_retained_full.add(1);
         }
@@ -185,7 +189,7 @@ impl Hub {
         self.stats.messages_in.add(1);
         let message = message.published(*publisher, now.mono);
         if message.retain() {
-            self.retain(&client.account, &message);
+            self.retain(&client.account, &message, now);
         }
         Publisher::publish_once(client.account.space(), &message, &self.stats);
         None

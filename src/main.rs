@@ -204,10 +204,10 @@ fn reload(broker: &Broker, path: &Path) {
     match Config::load(path) {
         Ok(config) => {
             warn(&config.warnings);
-            let listeners_differ = broker.reload(config);
+            let need_restart = broker.reload(config);
             tracing::info!(config = %path.display(), "configuration reloaded");
-            if listeners_differ {
-                tracing::warn!("the listeners have changed: that needs a restart");
+            for key in need_restart {
+                tracing::warn!("`{key}` has changed: that needs a restart");
             }
         }
         Err(error) => {

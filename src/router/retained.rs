@@ -10,6 +10,8 @@ pub(super) struct Retained {
     root: Node,
     messages: usize,
     bytes: u64,
+    /// When expired messages may be looked for again, in monotonic milliseconds.
+    next_purge: u64,
 }
 
 #[derive(Default)]
@@ -78,6 +80,25 @@ impl Retained {
         {
             parent.children.remove(levels[cut]);
         }
+    }
+
+    /// Removes every message whose expiry interval has passed at `now`; tells how many. Looking through all of them is not
+    /// for every publish: for a second after that none are looked for.
+    pub(super) fn purge(&mut self, now: u64) -> usize {
+        if now < self.next_purge {
+            return 0;
+        }
+        self.next_purge = now + 1_000;
+        let mut expired = Vec::new();
+        let mut ways = vec![&self.root];
+        while let Some(node) = ways.pop() {
+            expired.extend(node.message.iter().filter(|message| message.expiry_left(now).is_err()).cloned());
+            ways.extend(node.children.values().map(Box::as_ref));
+        }
+        for message in &expired {
+            self.remove(&message.topic_bytes()[2..]);
+        }
+        expired.len()
     }
 
     /// Removes a topic's message if its expiry interval has passed at `now`.

@@ -59,9 +59,15 @@ impl Space {
         (route, generation)
     }
 
-    /// Keeps a message as its topic's retained one.
-    pub(crate) fn retain(&self, message: &Message, max_messages: usize, max_bytes: u64) -> RetainOutcome {
-        self.retained.write().set(message, max_messages, max_bytes)
+    /// Keeps a message as its topic's retained one. Where there is no room at `now` (monotonic milliseconds), messages that
+    /// have expired make some: they are looked for once a second at most.
+    pub(crate) fn retain(&self, message: &Message, max_messages: usize, max_bytes: u64, now: u64) -> RetainOutcome {
+        let mut retained = self.retained.write();
+        match retained.set(message, max_messages, max_bytes) {
+            RetainOutcome::Done => RetainOutcome::Done,
+            full if retained.purge(now) == 0 => full,
+            _ => retained.set(message, max_messages, max_bytes),
+        }
     }
 
     /// The retained messages that a filter matches and that have not expired at `now`; expired ones are removed.

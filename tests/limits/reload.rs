@@ -153,3 +153,10 @@ fn a_device_taken_out_of_the_file_is_disconnected_and_others_stay() {
         assert_eq!(connack[3], if version == Version::V5 { 0x86 } else { 4 });
     }
 }
+
+#[test]
+fn what_needs_a_restart_is_said_and_changes_nothing() {
+    let mut weir = Weir::at(START, &on_plan(""));
+    weir.reload(&format!("isolation: none\n{}", on_plan("")));
+    weir.wait_for_log("`isolation` has changed: that needs a restart");
+}
