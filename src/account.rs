@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
@@ -20,7 +20,7 @@ use crate::session::Registry;
 pub(crate) struct Account {
     name: Arc<str>,
     plan: ArcSwap<Plan>,
-    sees_sys: ArcSwap<bool>,
+    sees_sys: AtomicBool,
     meters: Meters,
     /// Of the devices that have rates of their own.
     devices: Mutex<HashMap<Arc<str>, Arc<DeviceMeters>>>,
@@ -38,7 +38,7 @@ impl Account {
         let account = Account {
             name: Arc::clone(&profile.name),
             plan: ArcSwap::from_pointee(profile.plan.clone()),
-            sees_sys: ArcSwap::from_pointee(profile.sees_sys),
+            sees_sys: AtomicBool::new(profile.sees_sys),
             meters: Meters::new(&profile.plan),
             devices: Mutex::new(HashMap::new()),
             space,
@@ -54,7 +54,7 @@ impl Account {
     /// Puts a changed profile in force; the counts of the current windows are kept.
     pub(crate) fn update(&self, profile: &config::Profile) {
         self.plan.store(Arc::new(profile.plan.clone()));
-        self.sees_sys.store(Arc::new(profile.sees_sys));
+        self.sees_sys.store(profile.sees_sys, Ordering::Release);
         self.meters.set_plan(&profile.plan);
         self.set_devices(profile);
     }
@@ -84,7 +84,7 @@ impl Account {
     }
 
     pub(crate) fn sees_sys(&self) -> bool {
-        **self.sees_sys.load()
+        self.sees_sys.load(Ordering::Acquire)
     }
 
     pub(crate) fn meters(&self) -> &Meters {

@@ -16,7 +16,7 @@ use crate::config::{Config, Isolation};
 use crate::hooks::{Authenticator, Hook, Hooks, PublishEvent, Verdict};
 use crate::identity::{Directory, Identity, SCRAM_SHA_256, Scram};
 use crate::janitor::Janitor;
-use crate::limits::Denial;
+use crate::limits::{Caps, Denial};
 use crate::router::{Message, Publisher, RetainOutcome, Signal, Space, pass_on, split_share};
 use crate::session::{Parked, PendingWill};
 use crate::stats::Stats;
@@ -150,10 +150,8 @@ impl Hub {
     }
 
     /// Keeps a message as its topic's retained one, as far as the plan's caps allow.
-    pub(crate) fn retain(&self, account: &Account, message: &Message, now: Now) -> RetainOutcome {
-        let plan = account.plan();
-        let outcome =
-            account.space().retain(message, plan.caps.max_retained_messages, plan.caps.max_retained_bytes, now.mono);
+    pub(crate) fn retain(&self, account: &Account, caps: &Caps, message: &Message, now: Now) -> RetainOutcome {
+        let outcome = account.space().retain(message, caps.max_retained_messages, caps.max_retained_bytes, now.mono);
         if outcome != RetainOutcome::Done {
             self.stats.dropped_retained_full.add(1);
         }
@@ -189,7 +187,7 @@ impl Hub {
         self.stats.messages_in.add(1);
         let message = message.published(*publisher, now.mono);
         if message.retain() {
-            self.retain(&client.account, &message, now);
+            self.retain(&client.account, &client.account.plan().caps, &message, now);
         }
         Publisher::publish_once(client.account.space(), &message, &self.stats);
         None

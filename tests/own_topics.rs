@@ -22,24 +22,8 @@ fn weir() -> Weir {
 fn watcher(weir: &Weir, token: &str, filter: &str) -> (Client, Vec<Received>) {
     let mut client = weir.client(Version::V5, token, "watcher");
     client.subscribe(filter, QoS::AtLeastOnce);
-    let first = news(&mut client);
+    let first = client.deliveries();
     (client, first)
-}
-
-/// What has come, up to an answer to a PINGREQ.
-fn news(client: &mut Client) -> Vec<Received> {
-    let mut all = Vec::new();
-    for _ in 0..2 {
-        client.send_bytes(&[0xC0, 0]);
-        loop {
-            let frame = client.frame();
-            if frame == [0xD0, 0] {
-                break;
-            }
-            all.push(Received::parse(client.version, &frame));
-        }
-    }
-    all
 }
 
 fn value(message: &Received) -> Value {
@@ -93,14 +77,14 @@ fn changes_are_told_once_a_second_at_most_and_only_what_has_changed() {
     let mut weir = weir();
     let (mut client, _) = watcher(&weir, "pump", "$limits/publish");
     let mut publisher = publish(&weir, "pump", 1);
-    assert!(news(&mut client).is_empty(), "the second has not passed");
+    assert!(client.deliveries().is_empty(), "the second has not passed");
     publisher.publish("t", b"m", QoS::AtMostOnce, 0);
     publisher.expect_nothing();
     weir.clock("+1s");
     let told = client.expect_publish();
     assert_eq!((told.retain, value(&told)["used"].as_u64()), (false, Some(2)));
     weir.clock("+1s");
-    assert!(news(&mut client).is_empty(), "nothing has changed");
+    assert!(client.deliveries().is_empty(), "nothing has changed");
     weir.clock("2026-11-21T12:46:00Z");
     assert_eq!(value(&client.expect_publish())["used"], 0, "a new minute");
 }
@@ -113,7 +97,7 @@ fn the_first_denial_in_a_window_is_told_at_once() {
     let told = client.expect_publish();
     let publish = value(&told);
     assert_eq!((&publish["used"], publish["denied"].as_u64() >= Some(1)), (&json!(3), true));
-    assert!(news(&mut client).is_empty(), "of the second denial it hears within a second");
+    assert!(client.deliveries().is_empty(), "of the second denial it hears within a second");
 }
 
 #[test]
@@ -123,7 +107,7 @@ fn what_the_broker_says_of_itself_does_not_count_as_receive() {
     for _ in 0..5 {
         publish(&weir, "pump", 1);
         weir.clock("+1s");
-        assert!(!news(&mut client).is_empty());
+        assert!(!client.deliveries().is_empty());
     }
     let (_another, first) = watcher(&weir, "pump", "$limits/receive");
     assert_eq!((value(&first[0])["used"].as_u64(), value(&first[0])["limit"].as_str()), (Some(0), Some("2/min")));
@@ -146,7 +130,7 @@ fn a_session_that_is_resumed_goes_on_hearing_of_its_limits() {
     assert_eq!(client.frame()[0], 0xB0);
     publish(&weir, "pump", 1);
     weir.clock("+1s");
-    assert!(news(&mut client).is_empty());
+    assert!(client.deliveries().is_empty());
 }
 
 #[test]
@@ -158,7 +142,7 @@ fn sys_is_for_the_profiles_that_may_see_it_and_is_told_every_ten_seconds() {
     assert_eq!((topics(&first), first[0].text()), (vec!["$SYS/broker/messages_in"], "0"));
     publish(&weir, "pump", 2);
     weir.clock("+9s");
-    assert!(news(&mut client).is_empty());
+    assert!(client.deliveries().is_empty());
     weir.clock("+1s");
     assert_eq!(client.expect_publish().text(), "2");
 }
@@ -174,5 +158,5 @@ fn the_brokers_own_topics_are_not_for_clients_to_publish_to_or_to_share() {
     assert_eq!(client.try_subscribe(1, "$share/g/$limits/#", QoS::AtMostOnce).last(), Some(&0x8F));
     // A leading wildcard does not match them.
     client.subscribe("#", QoS::AtMostOnce);
-    assert!(news(&mut client).is_empty());
+    assert!(client.deliveries().is_empty());
 }

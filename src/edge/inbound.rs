@@ -152,7 +152,7 @@ impl Connection {
         let account = &settings.client.account;
         let message = Message::from_publish(body, publish, alias, publisher, now.mono);
         if publish.retain {
-            let full = match self.hub.retain(account, &message, now) {
+            let full = match self.hub.retain(account, &settings.plan.caps, &message, now) {
                 RetainOutcome::Done => None,
                 RetainOutcome::TooMany => Some("max_retained_messages is reached"),
                 RetainOutcome::TooLarge => Some("max_retained_bytes is reached"),

@@ -3,7 +3,7 @@
 //! has a writer of its own. Which step is due is never decided here.
 
 use super::reader::Reader;
-use super::writer::{put_frame, put_properties, put_u16};
+use super::writer::{put_frame, put_reason, put_u16};
 use super::{PacketId, PacketKind, Properties, ReasonCode, Version, WireError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,14 +82,7 @@ impl<'a> Ack<'a> {
         }
         put_frame(out, packet, |out| {
             put_u16(out, self.packet_id.get());
-            if version < Version::V5 || (self.reason == ReasonCode::Success && self.properties.is_empty()) {
-                return Ok(());
-            }
-            out.push(self.reason as u8);
-            if self.properties.is_empty() {
-                return Ok(());
-            }
-            put_properties(out, version, packet, self.properties)
+            put_reason(out, version, packet, self.reason, self.properties)
         })
     }
 }

@@ -2,7 +2,7 @@
 //! The connection loop reads and writes it; what becomes of session and will is decided elsewhere.
 
 use super::reader::Reader;
-use super::writer::{put_frame, put_properties};
+use super::writer::{put_frame, put_reason};
 use super::{PacketKind, Properties, ReasonCode, Version, WireError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,21 +38,11 @@ impl<'a> Disconnect<'a> {
             let code = self.reason as u8;
             return Err(WireError::UnknownReasonCode { packet, code });
         }
-        let normal = self.reason == ReasonCode::NormalDisconnection;
-        if version < Version::V5 && !normal {
+        if version < Version::V5 && self.reason != ReasonCode::NormalDisconnection {
             // Without its reason code this would be a normal end, and discard the will.
             return Err(WireError::NotInThisVersion { packet, version });
         }
-        put_frame(out, packet, |out| {
-            if version < Version::V5 || (normal && self.properties.is_empty()) {
-                return Ok(());
-            }
-            out.push(self.reason as u8);
-            if self.properties.is_empty() {
-                return Ok(());
-            }
-            put_properties(out, version, packet, self.properties)
-        })
+        put_frame(out, packet, |out| put_reason(out, version, packet, self.reason, self.properties))
     }
 }
 

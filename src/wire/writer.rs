@@ -2,7 +2,7 @@
 //! them. The encoders are its callers. On an error it leaves the vector as it found it.
 
 use super::property::{Holder, validate};
-use super::{MAX_REMAINING_LENGTH, PacketKind, Properties, Version, WireError};
+use super::{MAX_REMAINING_LENGTH, PacketKind, Properties, ReasonCode, Version, WireError};
 
 /// Appends a Variable Byte Integer (section 1.5.5) in the fewest bytes [MQTT-1.5.5-1]. A `value` over
 /// [`MAX_REMAINING_LENGTH`] has no encoding; what is written for one is refused by every decoder.
@@ -84,6 +84,25 @@ pub(super) fn put_text(out: &mut Vec<u8>, what: &'static str, text: &str) -> Res
         return Err(WireError::NullCharacter(what));
     }
     put_binary(out, what, text.as_bytes())
+}
+
+/// Appends a reason code and properties in the shortest form: neither for a success without properties, which is all that
+/// there is before MQTT 5, and no property length where there are no properties.
+pub(super) fn put_reason(
+    out: &mut Vec<u8>,
+    version: Version,
+    holder: PacketKind,
+    reason: ReasonCode,
+    properties: Properties<'_>,
+) -> Result<(), WireError> {
+    if version < Version::V5 || (reason == ReasonCode::Success && properties.is_empty()) {
+        return Ok(());
+    }
+    out.push(reason as u8);
+    if properties.is_empty() {
+        return Ok(());
+    }
+    put_properties(out, version, holder, properties)
 }
 
 /// Appends the properties of `holder` with their length, which is there even when there are none [MQTT-2.2.2-1]. Before

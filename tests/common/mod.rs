@@ -471,3 +471,25 @@ impl Client {
         Client { stream, version: Version::V5, buffer: Vec::new() }
     }
 }
+
+impl Client {
+    /// Every PUBLISH that is on its way to the client, now that whoever sent it has heard that it was handled. The first PINGREQ
+    /// may be answered before what waits in the mailbox is written, the second cannot be. Nothing is acknowledged.
+    #[track_caller]
+    pub fn deliveries(&mut self) -> Vec<Received> {
+        let mut received = Vec::new();
+        for _ in 0..2 {
+            self.send_bytes(&[0xC0, 0]);
+            loop {
+                match self.frame() {
+                    pong if pong == [0xD0, 0] => break,
+                    frame => {
+                        assert_eq!(frame[0] >> 4, 3, "a PUBLISH: {frame:02x?}");
+                        received.push(Received::parse(self.version, &frame));
+                    }
+                }
+            }
+        }
+        received
+    }
+}

@@ -114,7 +114,7 @@ fn v31_a_publish_that_is_not_authorised_is_acknowledged_and_goes_nowhere() {
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         put(&mut client, "secret", "x", qos);
     }
-    assert!(deliveries(&mut listener).is_empty());
+    assert!(listener.deliveries().is_empty());
 }
 
 #[test]

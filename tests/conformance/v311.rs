@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use weir::wire::{Connect, Packet, Properties, Publish, QoS, Version, Will};
 
-use crate::common::{Client, Received, Weir, connect, publish};
+use crate::common::{Client, Weir, connect, publish};
 
 pub const MORNING: &str = "2026-11-21T12:45:09Z";
 /// One profile without limits: for clients with the token `t`, and for those without any.
@@ -131,28 +131,8 @@ fn hand_over(client: &mut Client, publish: &Publish<'_>) {
     }
 }
 
-/// Every PUBLISH that is on its way to the client, now that its sender has heard that it was taken. The first PINGREQ may be
-/// answered before what waits for the client is written, the second cannot be.
-#[track_caller]
-pub fn deliveries(client: &mut Client) -> Vec<Received> {
-    let mut received = Vec::new();
-    for _ in 0..2 {
-        client.send_bytes(&[0xC0, 0]);
-        loop {
-            match client.frame() {
-                pong if pong == [0xD0, 0] => break,
-                frame => {
-                    assert_eq!(frame[0] >> 4, 3, "a PUBLISH: {frame:02x?}");
-                    received.push(Received::parse(client.version, &frame));
-                }
-            }
-        }
-    }
-    received
-}
-
 /// The payloads of what is on its way to the client.
 #[track_caller]
 pub fn payloads(client: &mut Client) -> Vec<String> {
-    deliveries(client).iter().map(|received| received.text().to_owned()).collect()
+    client.deliveries().iter().map(|received| received.text().to_owned()).collect()
 }

@@ -40,7 +40,7 @@ fn v311_1_5_3_3_a_byte_order_mark_is_a_character_like_any_other() {
     plain.subscribe("a", QoS::AtMostOnce);
     put(&mut clean(&weir, "sender"), "\u{FEFF}a", "x", QoS::AtLeastOnce);
     marked.expect(b"\x30\x07\x00\x04\xEF\xBB\xBFax");
-    assert!(deliveries(&mut plain).is_empty());
+    assert!(plain.deliveries().is_empty());
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn v311_2_3_1_4_the_broker_gives_no_packet_identifier_that_is_in_use() {
     }
     assert_eq!(seen.len(), 65_535);
     put(&mut sender, "t", "one more", QoS::AtLeastOnce);
-    assert!(deliveries(&mut subscriber).iter().all(|received| received.packet_id != first));
+    assert!(subscriber.deliveries().iter().all(|received| received.packet_id != first));
 }
 
 #[test]

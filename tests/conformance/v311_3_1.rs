@@ -13,7 +13,7 @@ fn v311_3_1_0_1_what_comes_before_connect_closes_the_connection_and_does_nothing
     for bytes in [publish_frame(b"t"), subscribe_frame(b"t"), vec![0xC0, 0], vec![0xE0, 0], vec![0x40, 2, 0, 1]] {
         is_refused_in_silence(&weir, &bytes);
     }
-    assert!(deliveries(&mut subscriber).is_empty());
+    assert!(subscriber.deliveries().is_empty());
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn v311_3_1_2_5_messages_of_qos_1_and_2_are_kept_while_the_client_is_away() {
     let mut sender = clean(&weir, "sender");
     put(&mut sender, "t", "1", QoS::AtLeastOnce);
     put(&mut sender, "t", "2", QoS::ExactlyOnce);
-    let received = deliveries(&mut weir.connect(&durable("client")));
+    let received = weir.connect(&durable("client")).deliveries();
     let received: Vec<_> = received.iter().map(|received| (received.text(), received.qos)).collect();
     assert_eq!(received, [("1", QoS::AtLeastOnce), ("2", QoS::ExactlyOnce)]);
 }
@@ -85,14 +85,14 @@ fn v311_3_1_2_6_a_clean_session_begins_with_nothing_and_leaves_nothing() {
     client.disconnect();
     put(&mut clean(&weir, "sender"), "t", "queued", QoS::AtLeastOnce);
     let mut client = clean(&weir, "client");
-    assert!(deliveries(&mut client).is_empty(), "the earlier session is discarded");
+    assert!(client.deliveries().is_empty(), "the earlier session is discarded");
     client.subscribe("u", QoS::AtLeastOnce);
     client.disconnect();
     let (mut client, connack) = weir.try_connect(&durable("client"));
     assert_eq!(connack, [0x20, 2, 0, 0]);
     put(&mut clean(&weir, "sender"), "t", "x", QoS::AtLeastOnce);
     put(&mut clean(&weir, "sender"), "u", "x", QoS::AtLeastOnce);
-    assert!(deliveries(&mut client).is_empty(), "the clean session is not reused");
+    assert!(client.deliveries().is_empty(), "the clean session is not reused");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn v311_3_1_2_8_the_will_is_published_when_the_connection_ends_without_disconnec
     subscriber.expect(b"\x30\x0A\x00\x04willdead");
     // It says goodbye.
     second.disconnect();
-    assert!(deliveries(&mut subscriber).is_empty());
+    assert!(subscriber.deliveries().is_empty());
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn v311_3_1_2_9_the_will_has_the_qos_and_retain_of_its_flags_and_its_topic_and_m
         assert_eq!((received.qos as u8, received.text()), (qos, "dead"));
         let mut late = clean(&weir, "late");
         late.subscribe("will", QoS::ExactlyOnce);
-        let retained = deliveries(&mut late);
+        let retained = late.deliveries();
         assert_eq!((retained[0].qos as u8, retained[0].retain), (qos, true));
     }
     is_refused_in_silence(&weir, &connect_frame(CLEAN | 0x04, &[&text(b"c")]));
@@ -159,11 +159,11 @@ fn v311_3_1_2_10_a_will_that_was_published_or_discarded_is_gone_from_the_session
     subscriber.expect_publish();
     let client = weir.connect(&durable("mortal"));
     lose(client);
-    assert!(deliveries(&mut subscriber).is_empty(), "it was published once");
+    assert!(subscriber.deliveries().is_empty(), "it was published once");
     weir.connect(&with_will).disconnect();
     let client = weir.connect(&durable("mortal"));
     lose(client);
-    assert!(deliveries(&mut subscriber).is_empty(), "DISCONNECT has discarded it");
+    assert!(subscriber.deliveries().is_empty(), "DISCONNECT has discarded it");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn v311_3_1_2_12_without_a_will_nothing_is_published_when_the_connection_ends() 
     let mut subscriber = subscriber(&weir, "#", QoS::AtMostOnce);
     let client = clean(&weir, "client");
     lose(client);
-    assert!(deliveries(&mut subscriber).is_empty());
+    assert!(subscriber.deliveries().is_empty());
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn v311_3_1_2_16_a_will_without_will_retain_is_not_retained() {
     let client = weir.connect(&with_will(will("will", b"dead", QoS::AtLeastOnce, false)));
     lose(client);
     assert!(!listener.expect_publish().retain);
-    assert!(deliveries(&mut subscriber(&weir, "will", QoS::AtLeastOnce)).is_empty());
+    assert!(subscriber(&weir, "will", QoS::AtLeastOnce).deliveries().is_empty());
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn v311_3_1_2_17_a_will_with_will_retain_is_retained() {
     let weir = weir();
     let client = weir.connect(&with_will(will("will", b"dead", QoS::AtLeastOnce, true)));
     lose(client);
-    let received = deliveries(&mut subscriber(&weir, "will", QoS::AtLeastOnce));
+    let received = subscriber(&weir, "will", QoS::AtLeastOnce).deliveries();
     assert_eq!((received[0].text(), received[0].retain), ("dead", true));
 }
 
@@ -265,7 +265,7 @@ fn v311_3_1_2_24_silence_for_one_and_a_half_keep_alives_counts_as_a_lost_network
     weir.clock("+14999ms");
     client.expect_nothing();
     weir.clock("+14999ms");
-    assert!(deliveries(&mut subscriber).is_empty());
+    assert!(subscriber.deliveries().is_empty());
     weir.clock("+1ms");
     client.expect_closed();
     assert_eq!(subscriber.expect_publish().text(), "dead");

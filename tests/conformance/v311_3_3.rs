@@ -124,7 +124,7 @@ fn v311_3_3_1_11_an_empty_retained_message_is_not_kept() {
     let weir = weir();
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         retain(&mut clean(&weir, "sender"), "t", "", qos);
-        assert!(deliveries(&mut subscriber(&weir, "t", QoS::AtMostOnce)).is_empty());
+        assert!(subscriber(&weir, "t", QoS::AtMostOnce).deliveries().is_empty());
     }
 }
 
@@ -133,7 +133,7 @@ fn v311_3_3_1_12_a_message_without_retain_changes_nothing_that_is_retained() {
     let weir = weir();
     let mut sender = clean(&weir, "sender");
     put(&mut sender, "t", "not kept", QoS::AtLeastOnce);
-    assert!(deliveries(&mut subscriber(&weir, "t", QoS::AtMostOnce)).is_empty());
+    assert!(subscriber(&weir, "t", QoS::AtMostOnce).deliveries().is_empty());
     retain(&mut sender, "t", "kept", QoS::AtLeastOnce);
     put(&mut sender, "t", "not kept", QoS::AtLeastOnce);
     put(&mut sender, "t", "", QoS::AtLeastOnce);
@@ -149,7 +149,7 @@ fn v311_3_3_2_1_the_topic_is_the_first_field_and_text() {
     is_cut_off(&weir, &[0x30, 0]);
     is_cut_off(&weir, &frame(0x30, &[&[0, 9], b"short"]));
     is_cut_off(&weir, &publish_frame(b"a/\xFF"));
-    assert!(deliveries(&mut subscriber).is_empty());
+    assert!(subscriber.deliveries().is_empty());
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn v311_3_3_2_2_a_topic_with_a_wildcard_closes_the_connection() {
     for topic in [&b"#"[..], b"+", b"a/#", b"a/+/b", b"a#", b"a+b"] {
         is_cut_off(&weir, &publish_frame(topic));
     }
-    assert!(deliveries(&mut subscriber).is_empty());
+    assert!(subscriber.deliveries().is_empty());
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn v311_3_3_2_3_what_is_delivered_matches_the_filter() {
         let mut subscriber = subscriber(&weir, filter, QoS::AtMostOnce);
         let mut sender = clean(&weir, "sender");
         topics.iter().for_each(|topic| put(&mut sender, topic, "x", QoS::AtMostOnce));
-        let received: Vec<_> = deliveries(&mut subscriber).into_iter().map(|received| received.topic).collect();
+        let received: Vec<_> = subscriber.deliveries().into_iter().map(|received| received.topic).collect();
         assert_eq!(received, matched, "{filter}");
     }
 }
@@ -209,7 +209,7 @@ fn v311_3_3_5_1_overlapping_subscriptions_deliver_at_the_highest_qos_among_them(
             client.subscribe(filter, qos);
         }
         put(&mut clean(&weir, "sender"), "t/a", "x", QoS::ExactlyOnce);
-        let highest = deliveries(&mut client).iter().map(|received| received.qos).max();
+        let highest = client.deliveries().iter().map(|received| received.qos).max();
         assert_eq!(highest, Some(QoS::ExactlyOnce));
     }
 }
@@ -222,12 +222,12 @@ fn v311_3_3_5_2_a_publish_that_is_not_authorised_is_acknowledged_or_closes_the_c
     is_cut_off(&weir, b"\x32\x0A\x00\x06secret\x00\x01");
     is_cut_off(&weir, b"\x34\x0A\x00\x06secret\x00\x01");
     put(&mut clean(&weir, "sender"), "secret", "x", QoS::AtMostOnce);
-    assert!(deliveries(&mut listener).is_empty());
+    assert!(listener.deliveries().is_empty());
 
     let weir = weir_with(&format!("{DENY}acl_on_deny: acknowledge"));
     let mut listener = subscriber(&weir, "secret", QoS::ExactlyOnce);
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         put(&mut clean(&weir, "sender"), "secret", "x", qos);
     }
-    assert!(deliveries(&mut listener).is_empty());
+    assert!(listener.deliveries().is_empty());
 }

@@ -30,7 +30,7 @@ fn v311_3_8_3_2_where_wildcards_are_switched_off_a_filter_with_one_is_rejected()
     }
     client.subscribe("a/b", QoS::AtMostOnce);
     put(&mut clean(&weir, "sender"), "a", "x", QoS::AtLeastOnce);
-    assert!(deliveries(&mut client).is_empty());
+    assert!(client.deliveries().is_empty());
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn v311_3_8_4_3_the_same_filter_again_replaces_the_subscription_and_brings_retai
         let again = client.expect_publish();
         assert_eq!((again.text(), again.retain), ("kept", true));
         put(&mut sender, "t", "new", QoS::ExactlyOnce);
-        let new = deliveries(&mut client);
+        let new = client.deliveries();
         assert_eq!(new.len(), 1, "one subscription, one copy");
         assert_eq!(new[0].qos, qos);
     }
@@ -89,7 +89,7 @@ fn v311_3_8_4_3_the_same_filter_again_replaces_the_subscription_and_brings_retai
             frame => flow.push(Received::parse(client.version, &frame)),
         }
     }
-    flow.extend(deliveries(&mut client));
+    flow.extend(client.deliveries());
     let flow: Vec<_> = flow.iter().filter(|received| !received.retain).map(Received::text).collect();
     assert_eq!(flow, (1..=100).map(|at: u16| at.to_string()).collect::<Vec<_>>());
 }
@@ -108,7 +108,7 @@ fn v311_3_8_4_4_several_filters_are_handled_as_several_subscribes_with_one_answe
     // The last one for a filter holds.
     put(&mut sender, "a", "x", QoS::ExactlyOnce);
     put(&mut sender, "b", "y", QoS::ExactlyOnce);
-    let received: Vec<_> = deliveries(&mut client).into_iter().map(|received| (received.topic, received.qos)).collect();
+    let received: Vec<_> = client.deliveries().into_iter().map(|received| (received.topic, received.qos)).collect();
     assert_eq!(received, [("a".to_owned(), QoS::AtMostOnce), ("b".to_owned(), QoS::AtLeastOnce)]);
 }
 
@@ -132,7 +132,7 @@ fn v311_3_8_4_6_a_delivery_has_the_lower_of_the_published_and_the_granted_qos() 
         client.subscribe("t", granted);
         for published in all {
             put(&mut sender, "t", "x", published);
-            let received = deliveries(&mut client);
+            let received = client.deliveries();
             assert_eq!(received.len(), 1);
             assert_eq!(received[0].qos, granted.min(published));
         }

@@ -71,7 +71,7 @@ fn v311_3_10_4_1_only_the_filter_that_is_the_same_character_by_character_is_unsu
     assert_eq!(payloads(&mut client), ["x"]);
     unsubscribe(&mut client, &["a/+"]);
     put(&mut sender, "a/b", "y", QoS::AtMostOnce);
-    assert!(deliveries(&mut client).is_empty());
+    assert!(client.deliveries().is_empty());
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn v311_3_10_4_2_after_unsuback_nothing_new_is_delivered() {
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         put(&mut sender, "t", "after", qos);
     }
-    assert!(deliveries(&mut client).is_empty());
+    assert!(client.deliveries().is_empty());
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn v311_3_10_4_3_what_is_under_way_at_qos_1_or_2_is_completed_after_unsubscribe(
     client.expect(&[0x62, 2, 0, 2]);
     client.send_bytes(&[0x70, 2, 0, 2]);
     client.disconnect();
-    assert!(deliveries(&mut weir.connect(&durable("client"))).is_empty());
+    assert!(weir.connect(&durable("client")).deliveries().is_empty());
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn v311_3_14_4_2_what_a_client_sends_after_disconnect_does_nothing() {
     let mut client = clean(&weir, "client");
     client.send_bytes(&[vec![0xE0, 0], publish_frame(b"t"), vec![0xC0, 0]].concat());
     client.expect_closed();
-    assert!(deliveries(&mut subscriber).is_empty());
+    assert!(subscriber.deliveries().is_empty());
 }
 
 #[test]
@@ -179,6 +179,6 @@ fn v311_3_14_4_3_disconnect_discards_the_will() {
         let will = Some(will("will", b"dead", QoS::AtMostOnce, true));
         weir.connect(&Connect { will, clean_start, ..connect(Version::V4, "t", "mortal") }).disconnect();
     }
-    assert!(deliveries(&mut listener).is_empty());
-    assert!(deliveries(&mut subscriber(&weir, "will", QoS::AtMostOnce)).is_empty());
+    assert!(listener.deliveries().is_empty());
+    assert!(subscriber(&weir, "will", QoS::AtMostOnce).deliveries().is_empty());
 }

@@ -24,7 +24,7 @@ fn v311_4_1_0_1_the_state_of_a_session_is_kept_as_long_as_it_lasts() {
     assert_eq!((client.expect_publish().text(), client.expect_publish().text()), ("sent", "queued"));
     client.send(&Packet::Publish(Publish { dup: true, ..publish("u", b"open", QoS::ExactlyOnce, 5) }));
     client.expect(&[0x50, 2, 0, 5]);
-    assert!(deliveries(&mut listener).is_empty(), "its identifier is known");
+    assert!(listener.deliveries().is_empty(), "its identifier is known");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn v311_4_3_2_1_a_delivery_of_qos_1_is_unacknowledged_until_its_puback() {
     client.expect(b"\x3A\x06\x00\x01t\x00\x02y");
     client.send_bytes(&[0x40, 2, 0, 2]);
     client.disconnect();
-    assert!(deliveries(&mut weir.connect(&durable("client"))).is_empty());
+    assert!(weir.connect(&durable("client")).deliveries().is_empty());
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn v311_4_3_3_1_a_delivery_of_qos_2_is_sent_until_pubrec_and_released_until_pubc
     client.expect(&[0x62, 2, 0, 2]);
     client.send_bytes(&[0x70, 2, 0, 2]);
     client.disconnect();
-    assert!(deliveries(&mut weir.connect(&durable("client"))).is_empty());
+    assert!(weir.connect(&durable("client")).deliveries().is_empty());
 }
 
 #[test]
@@ -279,9 +279,9 @@ fn v311_4_7_2_1_a_leading_wildcard_does_not_match_a_topic_that_begins_with_a_dol
         [("#", 0), ("+/today", 0), ("+/+", 0), ("+/#", 0), ("$weather/#", 1), ("$weather/+", 1), ("$weather/today", 1)]
     {
         let mut subscriber = subscriber(&weir, filter, QoS::AtMostOnce);
-        assert_eq!(deliveries(&mut subscriber).len(), count, "{filter}, retained");
+        assert_eq!(subscriber.deliveries().len(), count, "{filter}, retained");
         put(&mut clean(&weir, "sender"), "$weather/today", "y", QoS::AtLeastOnce);
-        assert_eq!(deliveries(&mut subscriber).len(), count, "{filter}");
+        assert_eq!(subscriber.deliveries().len(), count, "{filter}");
     }
 }
 
@@ -324,7 +324,7 @@ fn v311_4_7_3_4_topics_are_compared_as_they_are() {
     for filter in topics {
         let mut subscriber = subscriber(&weir, filter, QoS::AtMostOnce);
         topics.iter().for_each(|topic| put(&mut sender, topic, "x", QoS::AtMostOnce));
-        let received: Vec<_> = deliveries(&mut subscriber).into_iter().map(|received| received.topic).collect();
+        let received: Vec<_> = subscriber.deliveries().into_iter().map(|received| received.topic).collect();
         assert_eq!(received, [filter]);
     }
 }

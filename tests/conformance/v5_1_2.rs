@@ -67,7 +67,7 @@ fn v5_1_5_4_3_a_byte_order_mark_is_text_like_any_other() {
     publisher.send_bytes(&publish);
     publisher.expect_nothing();
     with_mark.expect(&publish);
-    assert_eq!(deliveries(&mut without), []);
+    assert_eq!(without.deliveries(), []);
 }
 
 #[test]
@@ -181,10 +181,10 @@ fn v5_2_2_1_4_a_packet_identifier_in_use_is_not_given_again_when_all_others_were
     }
     publisher.send_bytes(&publish);
     publisher.expect(&[0x40, 2, 0, 1]);
-    let before = deliveries(&mut subscriber);
+    let before = subscriber.deliveries();
     assert!(before.iter().all(|received| received.packet_id != in_use && received.packet_id != 0), "{before:?}");
     subscriber.send_bytes(&[&[0x40, 2], in_use.to_be_bytes().as_slice()].concat());
-    assert_eq!(before.len() + deliveries(&mut subscriber).len(), 1);
+    assert_eq!(before.len() + subscriber.deliveries().len(), 1);
 }
 
 #[test]

@@ -220,7 +220,7 @@ fn v5_3_1_2_13_will_retain_without_a_will_is_malformed() {
 fn is_retained(retain: bool) -> bool {
     let weir = open();
     lose(join_with_will(&weir, "c", true, &[], Some(Will { retain, ..will("w", "will") })).0);
-    let late = deliveries(&mut heir(&weir));
+    let late = heir(&weir).deliveries();
     assert!(late.iter().all(|received| received.retain && received.text() == "will"), "{late:?}");
     !late.is_empty()
 }

@@ -18,7 +18,7 @@ fn retain(weir: &Weir, topic: &str, payload: &str) {
 /// What someone gets who subscribes now, and was not there before.
 fn retained(weir: &Weir, filter: &str) -> Vec<String> {
     let mut late = subscriber(weir, filter, QoS::AtLeastOnce);
-    let received = deliveries(&mut late);
+    let received = late.deliveries();
     assert!(received.iter().all(|received| received.retain), "{received:?}");
     let mut payloads: Vec<String> = received.iter().map(|received| received.text().to_owned()).collect();
     payloads.sort();
@@ -192,7 +192,7 @@ fn v5_3_3_4_2_overlapping_subscriptions_deliver_at_the_highest_of_their_qos() {
     }
     for (first, qos) in [(0x34, QoS::ExactlyOnce), (0x32, QoS::AtLeastOnce), (0x30, QoS::AtMostOnce)] {
         hand_in(&mut guest(&weir, "publisher"), first, "t/1", &[], "");
-        let received = deliveries(&mut client);
+        let received = client.deliveries();
         assert!(received.iter().any(|received| received.qos == qos), "{received:?}");
         assert!(received.iter().all(|received| received.qos <= qos), "{received:?}");
     }
@@ -252,7 +252,7 @@ fn v5_3_3_4_5_of_several_copies_each_carries_the_identifier_of_its_subscription(
     subscribe(&mut client, "$share/group/t", 0, &[0x0B, 2]);
     subscribe(&mut client, "$share/other/t", 0, &[]);
     hand_in(&mut guest(&weir, "publisher"), 0x30, "t", &[], "");
-    let mut copies: Vec<_> = deliveries(&mut client).iter().map(|received| identifiers(&received.properties)).collect();
+    let mut copies: Vec<_> = client.deliveries().iter().map(|received| identifiers(&received.properties)).collect();
     copies.sort();
     assert_eq!(copies, [vec![], vec![1], vec![2]]);
 }
@@ -296,7 +296,7 @@ fn with_receive_maximum_2(weir: &Weir) -> Client {
 fn v5_3_3_4_9_no_more_is_in_flight_than_the_receive_maximum_of_the_client() {
     let weir = open();
     let mut client = with_receive_maximum_2(&weir);
-    let received = deliveries(&mut client);
+    let received = client.deliveries();
     assert_eq!(received.iter().map(|received| received.text()).collect::<Vec<_>>(), ["1", "2"]);
     acknowledge(&mut client, 0x40, received[0].packet_id);
     let third = client.expect_publish();

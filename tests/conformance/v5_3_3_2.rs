@@ -72,7 +72,7 @@ fn v5_3_3_2_3_a_topic_name_matches_the_filter_it_is_sent_for() {
     // The publisher's aliases are its own: the subscriber gets the name.
     hand_in(&mut publisher, 0x30, "a/x/c", &[0x23, 0, 1], "");
     hand_in(&mut publisher, 0x30, "", &[0x23, 0, 1], "");
-    let topics: Vec<String> = deliveries(&mut subscriber).into_iter().map(|received| received.topic).collect();
+    let topics: Vec<String> = subscriber.deliveries().into_iter().map(|received| received.topic).collect();
     assert_eq!(topics, ["a/b/c", "a//c", "a/x/c", "a/x/c"]);
 }
 
@@ -180,7 +180,7 @@ fn v5_3_3_2_11_every_topic_alias_sent_is_one_that_the_client_takes() {
             hand_in(&mut publisher, 0x30, &format!("long-{}/topic", topic % 10), &[], "");
         }
         let mut highest = 0;
-        for received in deliveries(&mut client) {
+        for received in client.deliveries() {
             if let [0x23, high, low] = received.properties[..] {
                 highest = highest.max(u16::from_be_bytes([high, low]));
             }

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use weir::wire::{ConnAck, Connect, Packet, Property, PropertyBuf, QoS, Version, Will, frame_header};
 
-use super::common::{Client, Received, Weir, connect};
+use super::common::{Client, Weir, connect};
 
 pub const MORNING: &str = "2026-11-21T12:45:09Z";
 
@@ -144,30 +144,10 @@ pub fn subscribe(client: &mut Client, filter: &str, options: u8, properties: &[u
     client.expect(&[0x90, 4, 0, 1, 0, options & 3]);
 }
 
-/// What is on its way to the client, now that whoever sent it has heard that it was handled. The first PINGREQ may be answered
-/// before what waits for the client is written, the second cannot be.
-#[track_caller]
-pub fn deliveries(client: &mut Client) -> Vec<Received> {
-    let mut received = Vec::new();
-    for _ in 0..2 {
-        client.send_bytes(&[0xC0, 0]);
-        loop {
-            match client.frame() {
-                pong if pong == [0xD0, 0] => break,
-                frame => {
-                    assert_eq!(frame[0] >> 4, 3, "a PUBLISH: {frame:02x?}");
-                    received.push(Received::parse(Version::V5, &frame));
-                }
-            }
-        }
-    }
-    received
-}
-
 /// Of those the payloads.
 #[track_caller]
 pub fn payloads(client: &mut Client) -> Vec<String> {
-    deliveries(client).iter().map(|received| received.text().to_owned()).collect()
+    client.deliveries().iter().map(|received| received.text().to_owned()).collect()
 }
 
 /// Loses the network connection of a client to which nothing is on its way: when this returns, the broker has noticed, and has

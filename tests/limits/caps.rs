@@ -202,7 +202,7 @@ fn max_inflight_bounds_what_is_unacknowledged() {
         for payload in ["1", "2", "3", "4"] {
             publish_is_served(&mut publisher, "t", payload.as_bytes());
         }
-        let first = deliveries(&mut subscriber);
+        let first = subscriber.deliveries();
         assert_eq!(first.iter().map(Received::text).collect::<Vec<_>>(), ["1", "2"]);
         for (received, next) in first.iter().zip(["3", "4"]) {
             let [high, low] = received.packet_id.to_be_bytes();

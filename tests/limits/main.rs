@@ -93,30 +93,10 @@ fn publish_is_denied(client: &mut Client, topic: &str, payload: &[u8], told: Tol
     client.expect(&expected::puback(1, told));
 }
 
-/// What is on its way to the client, now that whoever sent it has heard that it was handled. The first PINGREQ may be answered
-/// before what waits in the mailbox is written, the second cannot be.
-#[track_caller]
-fn deliveries(client: &mut Client) -> Vec<Received> {
-    let mut received = Vec::new();
-    for _ in 0..2 {
-        client.send_bytes(&[0xC0, 0]);
-        loop {
-            match client.frame() {
-                pong if pong == [0xD0, 0] => break,
-                frame => {
-                    assert_eq!(frame[0] >> 4, 3, "a PUBLISH: {frame:02x?}");
-                    received.push(Received::parse(client.version, &frame));
-                }
-            }
-        }
-    }
-    received
-}
-
 /// The payloads of what is on its way to the client.
 #[track_caller]
 fn payloads(client: &mut Client) -> Vec<String> {
-    deliveries(client).iter().map(|received| received.text().to_owned()).collect()
+    client.deliveries().iter().map(|received| received.text().to_owned()).collect()
 }
 
 /// Subscribes at this QoS, and has the broker acknowledged that.

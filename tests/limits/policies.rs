@@ -27,14 +27,14 @@ fn under_pause_nothing_is_lost_and_nothing_is_sent_twice() {
     publisher.expect(&[0x40, 2, 0, 1]);
     publisher.expect(&[0x40, 2, 0, 2]);
     weir.clock(LAST_MILLISECOND);
-    assert_eq!(deliveries(&mut subscriber).len(), 2, "others are served meanwhile");
+    assert_eq!(subscriber.deliveries().len(), 2, "others are served meanwhile");
     for (minute, two) in [(NEXT_MINUTE, &[3u8, 4][..]), ("2026-11-21T12:47:00Z", &[5])] {
         weir.clock(minute);
         for id in two {
             publisher.expect(&[0x40, 2, 0, *id]);
             assert_eq!(subscriber.expect_publish().payload, [0, *id]);
         }
-        assert!(deliveries(&mut subscriber).is_empty());
+        assert!(subscriber.deliveries().is_empty());
     }
     publisher.expect_nothing();
 }
