@@ -31,7 +31,8 @@ const SHOWN_WARNINGS: usize = 12;
         weir                                   run with the broker.yaml of this directory\n  \
         weir run --config /etc/weir.yaml       run with another\n  \
         weir check                             what is wrong with it, or the limits that result\n  \
-        weir token new                         a token for a device, and what to write into broker.yaml\n\n\
+        weir token new                         a token for a device, and what to write into broker.yaml\n  \
+        weir token password <secret.txt        the same for a device with a user name and a password\n\n\
         Signals:\n  \
         SIGHUP           read the configuration again; one that is broken changes nothing\n  \
         SIGTERM, SIGINT  say goodbye to the clients and end\n\n\

@@ -236,6 +236,29 @@ async fn a_retained_message_meets_those_who_subscribe_later() {
 }
 
 #[tokio::test]
+async fn clients_of_both_versions_share_the_messages_of_a_shared_subscription() {
+    let weir = Weir::at(MORNING, PLAN);
+    let mut first = Client::connected(&weir, Api::V4, "first", CLEAN).await;
+    let mut second = Client::connected(&weir, Api::V5, "second", CLEAN).await;
+    let mut sender = Client::connected(&weir, Api::V5, "sender", CLEAN).await;
+    first.subscribe("$share/crew/jobs", 1).await;
+    second.subscribe("$share/crew/jobs", 1).await;
+    for job in ["a", "b", "c", "d"] {
+        sender.publish("jobs", job, 1, false).await;
+        sender.expect(Seen::Published).await;
+    }
+    let mut done = Vec::new();
+    for member in [&mut first, &mut second] {
+        for _ in 0..2 {
+            let Seen::Message(_, job, 1, false) = member.next().await else { panic!("a job is expected") };
+            done.push(job);
+        }
+    }
+    done.sort_unstable();
+    assert_eq!(done, ["a", "b", "c", "d"], "each job is done by one of them, and both have their turn");
+}
+
+#[tokio::test]
 async fn the_will_of_a_client_that_vanishes_is_published() {
     for api in BOTH {
         let weir = Weir::at(MORNING, PLAN);
