@@ -28,7 +28,7 @@ pub(crate) struct Hub {
     pub(crate) directory: ArcSwap<Directory>,
     accounts: RwLock<BTreeMap<Arc<str>, Arc<Account>>>,
     pub(crate) hooks: Hooks,
-    pub(crate) stats: Stats,
+    pub(crate) stats: Arc<Stats>,
     pub(crate) janitor: Janitor,
     pub(crate) admission: Admission,
     /// Slow password checks: as many at a time as there are processors, so that they cannot crowd out memory.
@@ -51,7 +51,7 @@ impl Hub {
             directory: ArcSwap::from_pointee(Directory::new(&config)),
             accounts: RwLock::new(BTreeMap::new()),
             hooks: Hooks::new(hooks),
-            stats: Stats::default(),
+            stats: Arc::default(),
             janitor: Janitor::default(),
             admission: Admission::default(),
             password_checks: Semaphore::new(parallel),
