@@ -43,6 +43,14 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The backend cannot be used as it is configured: a file of its TLS, say.
+    #[error("error: cannot use the backend {backend}: {source}")]
+    Backend {
+        /// Its URL without credentials, or its name.
+        backend: String,
+        /// What is wrong and what to do.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -117,8 +125,11 @@ impl Broker {
     pub fn reload(&self, config: Config) -> Vec<&'static str> {
         let addresses = |config: &Config| config.listeners.iter().map(|l| l.address.clone()).collect::<Vec<_>>();
         let old = self.hub.config.load_full();
-        let differ =
-            [("listeners", addresses(&config) != addresses(&old)), ("isolation", config.isolation != old.isolation)];
+        let differ = [
+            ("listeners", addresses(&config) != addresses(&old)),
+            ("backend", config.backend != old.backend),
+            ("isolation", config.isolation != old.isolation),
+        ];
         self.hub.reload(config);
         differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

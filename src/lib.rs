@@ -30,6 +30,7 @@ mod identity;
 mod janitor;
 pub mod limits;
 mod net;
+mod relay;
 mod router;
 mod session;
 mod stats;

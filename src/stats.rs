@@ -76,12 +76,16 @@ counters! {
         dropped_too_large,
         /// Dropped: it could never fit the limit, its cost alone being more than the rate.
         dropped_never_fits,
-        /// Dropped: an access rule forbids the delivery, or a hook refused it.
+        /// Dropped: an access rule forbids the delivery, or a hook refused it; or the backend refused a message of Weir's own.
         dropped_refused,
         /// Dropped: the profile's retained messages were at their cap.
         dropped_retained_full,
         /// Dropped: the session ended with messages still queued or unacknowledged.
         dropped_session_ended,
+        /// Dropped: the backend was away and what waited for it was over the bound, or too large for it.
+        dropped_backend_lost,
+        /// Times the backend was lost and had to be found again: the other broker went away, or the embedded router died.
+        backend_lost,
         /// A connection's task panicked; that connection was closed.
         panics,
     }

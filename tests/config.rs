@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use weir::config::{AclAction, AclOnDeny, Backend, Config, Credential, Isolation, ListenAddress, Protocol, table};
+use weir::config::{
+    AclAction, AclOnDeny, Backend, Config, Credential, Embedded, Isolation, ListenAddress, Protocol, Upstream,
+    UpstreamTls, table,
+};
 use weir::limits::{OnPublish, OnReceive, Resource};
 
 /// The least that is valid.
@@ -204,6 +207,72 @@ acl_on_deny: acknowledge
          write its token_sha256 instead (weir token new)",
     ];
     assert_eq!(warnings, expected);
+}
+
+fn backend(text: &str) -> Backend {
+    let config = Config::parse(&format!("{LEAST}backend: {text}\n"), "b.yaml");
+    config.unwrap_or_else(|error| panic!("{error}")).backend
+}
+
+#[test]
+fn a_backend_is_a_word_a_url_or_keys() {
+    assert_eq!(backend("native"), Backend::Native);
+    assert_eq!(backend("{ kind: native }"), Backend::Native);
+    let bounds = Embedded { max_topics: 100_000, max_filters: 30_000 };
+    assert_eq!(backend("rumqttd"), Backend::Rumqttd(bounds.clone()));
+    assert_eq!(backend("{ kind: rumqttd }"), Backend::Rumqttd(bounds));
+    let bounds = Embedded { max_topics: 7_000, max_filters: 8 };
+    assert_eq!(backend("{ kind: rumqttd, max_topics: 7k, max_filters: 8 }"), Backend::Rumqttd(bounds));
+
+    let plain = Upstream { host: "10.0.0.1".into(), port: 1883, tls: None, username: None, password: None };
+    assert_eq!(backend("mqtt://10.0.0.1"), Backend::Mqtt(Box::new(plain.clone())));
+    assert_eq!(backend("{ url: 'mqtt://10.0.0.1', kind: mqtt }"), Backend::Mqtt(Box::new(plain.clone())));
+    let known = Upstream { username: Some("weir".into()), password: Some(b"p@ss"[..].into()), ..plain };
+    assert_eq!(backend("mqtt://weir:p%40ss@10.0.0.1"), Backend::Mqtt(Box::new(known.clone())));
+    assert_eq!(backend("{ url: mqtt://10.0.0.1, username: weir, password: p@ss }"), Backend::Mqtt(Box::new(known)));
+    let default = Upstream { tls: Some(UpstreamTls::default()), ..upstream("mqtt://broker.example:8883") };
+    assert_eq!(upstream("mqtts://broker.example"), default);
+}
+
+fn upstream(text: &str) -> Upstream {
+    match backend(text) {
+        Backend::Mqtt(upstream) => *upstream,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_backend_with_tls_has_its_files_and_its_password_from_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("up");
+    for (content, password) in
+        [("s3cret\n", "s3cret"), ("s3cret", "s3cret"), (" s3 \r\n", " s3 "), ("a\nb\n\n", "a\nb\n")]
+    {
+        std::fs::write(&file, content).unwrap();
+        let text = format!("{{ url: 'mqtts://weir@[::1]', password_file: '{}' }}", file.display());
+        assert_eq!(upstream(&text).password.as_deref(), Some(password.as_bytes()), "{content:?}");
+    }
+    let files =
+        "{ url: mqtts://h:1, ca_file: ca.pem, cert_file: c.pem, key_file: k.pem, server_name: broker.internal }";
+    let tls = UpstreamTls {
+        ca_file: Some("ca.pem".into()),
+        cert_file: Some("c.pem".into()),
+        key_file: Some("k.pem".into()),
+        server_name: Some("broker.internal".into()),
+    };
+    assert_eq!(upstream(files).tls, Some(tls));
+}
+
+#[test]
+fn neither_debugging_nor_the_table_shows_the_password_of_a_backend() {
+    let text = format!("{LEAST}backend: mqtts://user:s3cret@[::1]:7\n");
+    let config = Config::parse(&text, "b.yaml").unwrap();
+    let shown = table(&config);
+    assert!(shown.starts_with("Backend: mqtts://[::1]:7, with credentials\n\n"), "{shown}");
+    assert!(!format!("{config:?}{shown}").contains("s3cret"));
+    let embedded = Config::parse(&format!("{LEAST}backend: rumqttd\n"), "b.yaml").unwrap();
+    assert!(table(&embedded).starts_with("Backend: rumqttd, up to 100000 topics and 30000 filters\n\n"));
+    assert!(!table(&Config::parse(LEAST, "b.yaml").unwrap()).contains("Backend"));
 }
 
 #[test]

@@ -331,15 +331,134 @@ fn bad_listeners_are_reported() {
 }
 
 #[test]
-fn a_backend_that_is_not_there_yet_is_reported() {
+fn a_bad_backend_is_reported() {
+    const EXPECTED: &str = "3:10: error: native, rumqttd, mqtt://host:port or mqtts://host:port is expected";
+    let word = format!("{EXPECTED}, not \"kafka\"");
     assert_problems(&[
-        (with("backend: rumqttd"), "3:10: error: `rumqttd` is not available in this version of Weir; use native"),
+        (with("backend: kafka"), &word),
+        (with("backend: user:s3cret@host"), EXPECTED),
+        (with("backend: [native]"), "3:10: error: one value is expected, not a list"),
         (
-            with("backend: mqtt://h:1883"),
-            "3:10: error: `mqtt://h:1883` is not available in this version of Weir; use native",
+            with("backend: tcp://h:1883"),
+            "3:10: error: the URL of a backend begins with mqtt:// or mqtts://, not with \"tcp\"",
         ),
-        (with("backend: kafka"), "3:10: error: native, rumqttd or mqtt://host:port is expected, not \"kafka\""),
+        (
+            with("backend: {}"),
+            "3:10: error: backend needs a url, such as `url: mqtt://broker.example:1883`, or `kind: rumqttd`",
+        ),
+        (
+            with("backend: { kind: mqtt, username: u }"),
+            "3:10: error: backend needs a url, such as `url: mqtt://broker.example:1883`, or `kind: rumqttd`",
+        ),
+        (with("backend: { kind: kafka }"), "3:18: error: native, rumqttd or mqtt is expected, not \"kafka\""),
+        (
+            with("backend: { url: mqtt://h, usrname: u }"),
+            "3:27: error: \"usrname\" is no key of backend; did you mean `username`? Its keys are kind, url, username, \
+            password, password_file, ca_file, cert_file, key_file, server_name, max_topics and max_filters",
+        ),
+        (
+            with("backend: { kind: rumqttd, max_topics: 0 }"),
+            "3:39: error: a whole number from 1 to 100000000 is expected, not \"0\"",
+        ),
+        (
+            with("backend: { kind: rumqttd, ca_file: ca.pem }"),
+            "3:36: error: ca_file is for another broker, and has no meaning with kind: rumqttd",
+        ),
+        (with("backend: { kind: native, max_topics: 1 }"), "3:38: error: max_topics has no meaning with kind: native"),
+        (
+            with("backend: { url: mqtt://h, max_filters: 1 }"),
+            "3:40: error: max_filters is for the embedded router, and has no meaning with a url",
+        ),
     ]);
+}
+
+#[test]
+fn a_bad_url_of_a_backend_is_reported_without_its_password() {
+    const ENDS: &str = "3:10: error: the URL of a backend ends with its port, without a path, query or fragment; in a user \
+        name or password, / is written %2F, ? is %3F and # is %23";
+    assert_problems(&[
+        (with("backend: mqtt://u:s3cret@h/path"), ENDS),
+        (with("backend: mqtt://h:1883?keepalive=5"), ENDS),
+        (with("backend: mqtt://u:s3/cret@h"), ENDS),
+        (
+            with("backend: mqtt://"),
+            "3:10: error: a host is expected after the // of the URL, such as mqtt://broker.example:1883",
+        ),
+        (
+            with("backend: mqtt://u:s3cret@:1883"),
+            "3:10: error: a host is expected after the // of the URL, such as mqtt://broker.example:1883",
+        ),
+        (with("backend: mqtt://h%20h"), "3:10: error: a host name or address is expected in the URL, not \"h%20h\""),
+        (
+            with("backend: mqtt://h:0"),
+            "3:10: error: after the `:` of the port, a whole number from 1 to 65535 is expected, not \"0\"",
+        ),
+        (
+            with("backend: mqtt://fe80::1:1883"),
+            "3:10: error: an IPv6 address is written in brackets, such as [::1]:1883, not \"fe80::1:1883\"",
+        ),
+        (
+            with("backend: mqtt://[::1:1883"),
+            "3:10: error: an IPv6 address is expected between [ and ], such as [::1]:1883, not \"[::1:1883\"",
+        ),
+        (with("backend: mqtt://:s3cret@h"), "3:10: error: before the `@` of the URL a user name is expected"),
+        (
+            with("backend: mqtt://u:s3cret%2@h"),
+            "3:10: error: after a % in the user name or password of the URL two hexadecimal digits are expected; \
+            % itself is written %25",
+        ),
+        (
+            with("backend: { url: h:1883 }"),
+            "3:17: error: a URL such as mqtt://host:1883 or mqtts://host:8883 is expected, not \"h:1883\"",
+        ),
+    ]);
+}
+
+#[test]
+fn bad_credentials_and_files_of_a_backend_are_reported() {
+    const TWICE: &str = "error: there is a password already; give one of password, password_file and that in the url";
+    let in_url = format!("3:46: {TWICE}");
+    let in_key = format!("3:62: {TWICE}");
+    let directory = tempfile::tempdir().unwrap();
+    let empty = directory.path().join("empty");
+    std::fs::write(&empty, "\n").unwrap();
+    let empty = format!("backend: {{ url: mqtt://h, username: u, password_file: '{}' }}", empty.display());
+    assert_problems(&[
+        (
+            with("backend: { url: mqtt://u@h, username: u }"),
+            "3:39: error: the url has a user name already; give it there or here",
+        ),
+        (with("backend: { url: mqtt://u:s3cret@h, password: s3cret }"), &in_url),
+        (with("backend: { url: mqtt://u@h, password: s3cret, password_file: /x }"), &in_key),
+        (with("backend: { url: mqtt://h, password: s3cret }"), "3:37: error: password needs a username beside it"),
+        (
+            with("backend: { url: mqtt://h, username: '' }"),
+            "3:37: error: a user name of 1 to 65535 bytes without U+0000 is expected",
+        ),
+        (
+            with("backend: { url: mqtt://h, username: u, password_file: /nowhere/up }"),
+            "3:55: error: \"/nowhere/up\" cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            with("backend: { url: mqtt://h, ca_file: ca.pem }"),
+            "3:36: error: ca_file is for TLS: the url must begin with mqtts://",
+        ),
+        (
+            with("backend: { url: mqtts://h, cert_file: c.pem }"),
+            "3:39: error: cert_file needs a key_file beside it, with the private key of the certificate",
+        ),
+        (
+            with("backend: { url: mqtts://h, key_file: k.pem }"),
+            "3:38: error: key_file needs a cert_file beside it, with the certificate",
+        ),
+        (with("backend: { url: mqtts://h, ca_file: '' }"), "3:37: error: the path of a file is expected"),
+        (
+            with("backend: { url: mqtts://h, server_name: 'a b' }"),
+            "3:41: error: the name in the broker's certificate is expected, not \"a b\"",
+        ),
+    ]);
+    let [problem] = &problems(&with(&empty))[..] else { panic!() };
+    assert!(problem.ends_with("is empty; it is expected to hold the password"), "{problem}");
 }
 
 #[test]

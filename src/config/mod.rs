@@ -1,7 +1,7 @@
 //! `broker.yaml` to a [`Config`]: what is in it is valid, and all that is not is told with its place.
 //!
-//! Called at the start, by `weir check`, and on SIGHUP. It reads one file and does nothing else: no socket is opened,
-//! no name is looked up, no limit is counted.
+//! Called at the start, by `weir check`, and on SIGHUP. It reads one file, and the backend's password from where that says, and
+//! does nothing else: no socket is opened, no name is looked up, no limit is counted.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod acl;
+mod backend;
 mod error;
 mod fields;
 mod listeners;
@@ -21,8 +22,10 @@ mod scram_keys;
 mod settings;
 mod table;
 mod tree;
+mod url;
 
 pub use acl::{AclAction, AclOnDeny, AclRule};
+pub use backend::{Backend, Embedded, Upstream, UpstreamTls};
 pub use error::{ConfigError, Place, Problem, Warning};
 pub use listeners::{ListenAddress, Listener, Protocol};
 pub use profiles::{Credential, Device, Profile};
@@ -75,18 +78,6 @@ pub struct Config {
 pub struct Admin {
     /// Where it listens.
     pub address: SocketAddr,
-}
-
-/// Who routes messages.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Backend {
-    /// Weir's own session and router.
-    #[default]
-    Native,
-    /// An embedded rumqttd.
-    Rumqttd,
-    /// Another broker, by its `mqtt://host:port`.
-    Mqtt(String),
 }
 
 /// How topics of profiles are kept apart.
@@ -158,7 +149,7 @@ fn read_config(root: &Node, report: &mut Report<'_>) -> Config {
     let admin = fields.take("admin").and_then(|node| read_admin(node, report));
     let data_dir = fields.take("data_dir").and_then(|node| read_data_dir(node, report));
     let backend = match fields.take("backend") {
-        Some(node) => read_backend(node, report),
+        Some(node) => backend::read_backend(node, report),
         None => Backend::Native,
     };
     let plans = match fields.take("plans") {
@@ -221,24 +212,4 @@ fn read_data_dir(node: &Node, report: &mut Report<'_>) -> Option<PathBuf> {
     })?;
     report.warn(node.at, "this version of Weir keeps everything in memory; `data_dir` does nothing");
     Some(path)
-}
-
-fn read_backend(node: &Node, report: &mut Report<'_>) -> Backend {
-    let backend = parsed(node, report, |text| match text {
-        "native" => Ok(Backend::Native),
-        "rumqttd" => Ok(Backend::Rumqttd),
-        url if url.starts_with("mqtt://") => Ok(Backend::Mqtt(url.into())),
-        other => {
-            let found = scalars::quoted(other);
-            Err(format!("native, rumqttd or mqtt://host:port is expected, not {found}"))
-        }
-    });
-    let backend = backend.unwrap_or_default();
-    let name = match &backend {
-        Backend::Native => return backend,
-        Backend::Rumqttd => "rumqttd",
-        Backend::Mqtt(url) => url,
-    };
-    report.error(node.at, format!("`{name}` is not available in this version of Weir; use native"));
-    backend
 }

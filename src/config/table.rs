@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::{Config, Profile};
+use super::{Backend, Config, Profile};
 use crate::limits::{Caps, Limits, OnPublish, OnReceive, Plan, Rate, Resource};
 
 const COLUMNS: u16 = 100;
@@ -16,16 +16,31 @@ const PLANS_ABREAST: usize = 5;
 /// Devices that are named one by one.
 const DEVICES_SHOWN: usize = 10;
 
-/// The plans by resource, then the profiles with the rates they end up with. `-` is unlimited.
+/// The plans by resource, then the profiles with the rates they end up with. `-` is unlimited. A backend other than Weir's own
+/// comes first.
 pub fn table(config: &Config) -> String {
     let plans: Vec<&Plan> = config.plans.values().collect();
-    let mut parts: Vec<String> = plans.chunks(PLANS_ABREAST).map(plan_table).collect();
+    let mut parts = vec![backend_line(&config.backend)];
+    parts.extend(plans.chunks(PLANS_ABREAST).map(plan_table));
     let settings: String = plans.iter().map(|plan| other_than_default(plan)).collect();
     parts.push(settings.trim_end().to_owned());
     parts.push(profile_table(config));
     parts.push(devices_with_own_limits(config));
     parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
+}
+
+fn backend_line(backend: &Backend) -> String {
+    match backend {
+        Backend::Native => String::new(),
+        Backend::Rumqttd(embedded) => {
+            format!("Backend: {backend}, up to {} topics and {} filters", embedded.max_topics, embedded.max_filters)
+        }
+        Backend::Mqtt(upstream) => {
+            let who = if upstream.username.is_some() { "with credentials" } else { "without credentials" };
+            format!("Backend: {backend}, {who}")
+        }
+    }
 }
 
 fn plan_table(plans: &[&Plan]) -> String {
