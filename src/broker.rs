@@ -15,8 +15,9 @@ use crate::hub::Hub;
 use crate::janitor::Janitor;
 use crate::limits::Reading;
 use crate::net::{BoundAddress, Listener};
+use crate::relay::Relay;
 use crate::router::Signal;
-use crate::stats::Figures;
+use crate::stats::{Figures, Stats};
 
 /// How long connections may take to say goodbye when the broker shuts down.
 const GOODBYE: Duration = Duration::from_secs(8);
@@ -91,13 +92,23 @@ impl Builder {
             let address = listener.address().map_err(error)?;
             listeners.push((listener, address));
         }
-        let hub = Hub::new(self.config, self.clock, self.hooks);
+        let stats = Arc::<Stats>::default();
+        let relay = Relay::new(&self.config, &stats, &self.clock).map_err(|source| StartError::Backend {
+            backend: self.config.backend.to_string(),
+            source: source.into(),
+        })?;
+        let relay = relay.map(Arc::new);
+        let hub = Hub::new(self.config, self.clock, self.hooks, stats, relay.clone());
         let addresses = listeners.iter().map(|(_, address)| address.clone()).collect();
         let mut tasks = JoinSet::new();
         for (listener, _) in listeners {
             tasks.spawn(accept(Arc::clone(&hub), listener));
         }
         tasks.spawn(Janitor::run(Arc::clone(&hub)));
+        if let Some(relay) = relay {
+            let clients = Arc::clone(&hub);
+            tasks.spawn(async move { relay.attend(move || clients.wake_everyone()).await });
+        }
         Ok(Broker { hub, addresses, tasks })
     }
 }

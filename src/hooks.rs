@@ -179,19 +179,32 @@ pub struct PublishEvent<'a> {
 /// A message that is about to be sent to a client.
 #[derive(Clone, Copy)]
 pub struct DeliverEvent<'a> {
-    pub(crate) message: &'a Message,
+    pub(crate) what: Delivered<'a>,
     pub(crate) qos: QoS,
+}
+
+/// A message of the router's, or one that is relayed.
+#[derive(Clone, Copy)]
+pub(crate) enum Delivered<'a> {
+    Message(&'a Message),
+    Relayed { topic: &'a str, payload: &'a [u8] },
 }
 
 impl DeliverEvent<'_> {
     /// The topic name.
     pub fn topic(&self) -> &str {
-        self.message.topic()
+        match self.what {
+            Delivered::Message(message) => message.topic(),
+            Delivered::Relayed { topic, .. } => topic,
+        }
     }
 
     /// The payload.
     pub fn payload(&self) -> &[u8] {
-        self.message.payload()
+        match self.what {
+            Delivered::Message(message) => message.payload(),
+            Delivered::Relayed { payload, .. } => payload,
+        }
     }
 
     /// The QoS it is delivered with.

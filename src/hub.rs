@@ -17,6 +17,7 @@ use crate::hooks::{Authenticator, Hook, Hooks, PublishEvent, Verdict};
 use crate::identity::{Directory, Identity, SCRAM_SHA_256, Scram};
 use crate::janitor::Janitor;
 use crate::limits::{Caps, Denial};
+use crate::relay::Relay;
 use crate::router::{Message, Publisher, RetainOutcome, Signal, Space, pass_on, split_share};
 use crate::session::{Parked, PendingWill};
 use crate::stats::Stats;
@@ -39,25 +40,34 @@ pub(crate) struct Hub {
     isolation: Isolation,
     /// One space for all profiles, with `isolation: none`.
     common: Arc<Space>,
+    /// Where messages are routed by someone else.
+    pub(crate) relay: Option<Arc<Relay>>,
     next_connection: AtomicU64,
     pub(crate) shutdown: watch::Sender<bool>,
 }
 
 impl Hub {
-    pub(crate) fn new(config: Config, clock: Clock, hooks: Vec<Arc<dyn Hook>>) -> Arc<Self> {
+    pub(crate) fn new(
+        config: Config,
+        clock: Clock,
+        hooks: Vec<Arc<dyn Hook>>,
+        stats: Arc<Stats>,
+        relay: Option<Arc<Relay>>,
+    ) -> Arc<Self> {
         let parallel = std::thread::available_parallelism().map_or(1, usize::from);
         let hub = Hub {
             clock,
             directory: ArcSwap::from_pointee(Directory::new(&config)),
             accounts: RwLock::new(BTreeMap::new()),
             hooks: Hooks::new(hooks),
-            stats: Arc::default(),
+            stats,
             janitor: Janitor::default(),
             admission: Admission::default(),
             password_checks: Semaphore::new(parallel),
             generation: AtomicU64::new(0),
             isolation: config.isolation,
             common: Arc::default(),
+            relay,
             next_connection: AtomicU64::new(1),
             shutdown: watch::Sender::new(false),
             config: ArcSwap::from_pointee(config),
@@ -78,12 +88,16 @@ impl Hub {
         self.config.store(Arc::new(config));
         self.generation.fetch_add(1, Ordering::Release);
         // Everyone looks at the new configuration now, and those who are not in it any more find out.
-        let accounts: Vec<Arc<Account>> = self.accounts.read().values().cloned().collect();
-        for account in accounts {
-            account.registry().connected().iter().for_each(|mailbox| mailbox.wake());
-        }
+        self.wake_everyone();
         for account in gone {
             account.registry().connected().iter().for_each(|mailbox| mailbox.signal(Signal::Administrative));
+        }
+    }
+
+    /// Has every connection look around.
+    pub(crate) fn wake_everyone(&self) {
+        for account in self.accounts() {
+            account.registry().connected().iter().for_each(|mailbox| mailbox.wake());
         }
     }
 
@@ -158,10 +172,9 @@ impl Hub {
         outcome
     }
 
-    /// Publishes a will, asked about and counted as any publish of its client. Nothing where that is done; else when to try
-    /// again, for a will of QoS 1 or 2 over the limit: it was accepted with the CONNECT, and is not dropped.
-    fn publish_will(&self, will: &PendingWill, now: Now) -> Option<u64> {
-        let PendingWill { client, message, publisher, .. } = will;
+    /// Asks whether a will may be published, as any publish of its client, and counts it.
+    pub(crate) fn ask_for_will(&self, will: &PendingWill, now: Now) -> WillMay {
+        let PendingWill { client, message, .. } = will;
         let event = PublishEvent {
             topic: message.topic(),
             payload: message.payload(),
@@ -170,27 +183,47 @@ impl Hub {
             will: true,
         };
         match self.hooks.publish(client, &event, now, || Verdict::Allow) {
-            Verdict::Allow => {}
+            Verdict::Allow => {
+                self.stats.messages_in.add(1);
+                WillMay::BePublished
+            }
             Verdict::Refuse(_) => {
                 self.stats.dropped_refused.add(1);
-                return None;
+                WillMay::Never
             }
             Verdict::Deny(denial) => {
                 self.denied(&client.account, &denial);
                 if message.qos() != QoS::AtMostOnce && !denial.never_fits {
-                    return Some(now.mono + denial.resets_at.0.saturating_sub(now.wall.0).max(1));
+                    return WillMay::Later(now.mono + denial.resets_at.0.saturating_sub(now.wall.0).max(1));
                 }
                 self.stats.dropped_publish_limit.add(1);
-                return None;
+                WillMay::Never
             }
         }
-        self.stats.messages_in.add(1);
-        let message = message.published(*publisher, now.mono);
+    }
+
+    /// Publishes a will that may be.
+    fn publish_will(&self, will: &PendingWill, now: Now) {
+        let account = &will.client.account;
+        let message = will.message.published(will.publisher, now.mono);
         if message.retain() {
-            self.retain(&client.account, &client.account.plan().caps, &message, now);
+            self.retain(account, &account.plan().caps, &message, now);
         }
-        Publisher::publish_once(client.account.space(), &message, &self.stats);
-        None
+        if let Some(relay) = &self.relay {
+            relay.publish(account.name(), &message);
+            return;
+        }
+        Publisher::publish_once(account.space(), &message, &self.stats);
+    }
+
+    /// Has the backend forget a session whose time is over, and gives its client identifier back, which is `owner`'s meanwhile.
+    pub(crate) fn forget_session(self: &Arc<Self>, account: &Arc<Account>, client_id: &str, owner: u64) {
+        let Some(relay) = self.relay.clone() else { return };
+        let (hub, account, client_id) = (Arc::clone(self), Arc::clone(account), Box::<str>::from(client_id));
+        tokio::spawn(async move {
+            relay.end_session(account.name(), &client_id, &hub.clock).await;
+            account.registry().release(&client_id, owner, None);
+        });
     }
 
     /// Ends a session for good: its subscriptions are removed, what it was owed is dropped, and a will that still waits is
@@ -220,8 +253,20 @@ impl Hub {
     /// Publishes a will whose time has come; one that is over the limit waits with the janitor, and no longer with its session:
     /// that its client comes back does not undo it any more.
     pub(crate) fn publish_due_will(&self, will: PendingWill, now: Now) {
-        if let Some(due) = self.publish_will(&will, now) {
-            self.janitor.enter_will(PendingWill { due, ..will }, &self.stats);
+        match self.ask_for_will(&will, now) {
+            WillMay::BePublished => self.publish_will(&will, now),
+            WillMay::Later(due) => self.janitor.enter_will(PendingWill { due, ..will }, &self.stats),
+            WillMay::Never => {}
         }
     }
+}
+
+/// What may become of a will.
+pub(crate) enum WillMay {
+    BePublished,
+    /// It is over the limit until then (monotonic milliseconds). It is of QoS 1 or 2: it was accepted with its CONNECT, and is
+    /// not dropped.
+    Later(u64),
+    /// It is refused, or over the limit and of QoS 0; that is counted.
+    Never,
 }

@@ -106,12 +106,17 @@ impl Janitor {
     }
 
     /// Attends to one parked session.
-    fn attend(&self, hub: &Hub, account: &Arc<Account>, client_id: &str, session: u64, now: Now) {
-        let again = match account.registry().due(client_id, session, now.mono) {
+    fn attend(&self, hub: &Arc<Hub>, account: &Arc<Account>, client_id: &str, session: u64, now: Now) {
+        // A backend has to be told; until then, the identifier is nobody else's.
+        let owner = hub.relay.is_some().then(|| hub.connection_id());
+        let again = match account.registry().due(client_id, session, now.mono, owner) {
             None => None,
             Some(Due::Expired(parked)) => {
                 // A will that still waits is published with its session's end [MQTT-3.1.2-8].
                 hub.end_session(account, *parked, now);
+                if let Some(owner) = owner {
+                    hub.forget_session(account, client_id, owner);
+                }
                 tracing::debug!(profile = %account.name(), client = client_id, "session expired");
                 None
             }

@@ -5,12 +5,16 @@ mod clock_from_stdin;
 mod token;
 
 use std::io::{IsTerminal, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use weir::config::{self, ConfigError, Warning};
 use weir::{Broker, Clock, Config};
 
@@ -139,7 +143,8 @@ fn run(options: &Options) -> ExitCode {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the number of open files cannot be raised: fewer clients can connect");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let threads = config.threads.map_or_else(default_threads, NonZeroUsize::get);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "the threads of the broker cannot be started");
@@ -150,6 +155,13 @@ fn run(options: &Options) -> ExitCode {
     // A password check may still run; nobody waits for it.
     runtime.shutdown_background();
     code
+}
+
+/// One thread for two processors. A message costs little beside the system calls that bring it and take it away; what they
+/// set in motion, interrupts and protocol, wants processors too. With as many threads as processors, threads wake each other
+/// in vain: `BENCHMARKS.md` has the figures.
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 /// Shows what is wrong with the configuration: to a person with the lines in question, to a log without, as lines of the file
@@ -231,12 +243,15 @@ fn warn(warnings: &[Warning]) {
 }
 
 fn start_log(options: &Options) {
-    let log = tracing_subscriber::fmt().with_max_level(options.log_level).with_writer(std::io::stderr);
+    // An embedded rumqttd says at each level what Weir says itself, for every connection and every packet.
+    let levels = Targets::new().with_default(options.log_level).with_target("rumqttd", LevelFilter::OFF);
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(levels);
     match options.log_format {
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal();
-            log.with_target(false).with_ansi(colours).init();
+            registry.with(log.with_target(false).with_ansi(colours)).init();
         }
-        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Json => registry.with(log.json().flatten_event(true)).init(),
     }
 }

@@ -129,6 +129,7 @@ profiles:
       pump-2: {{ token_sha256: "{digest}", limits: {{ publish: 6/min }} }}
 anonymous: acme
 isolation: none
+threads: 3
 mqtt: {{ max_packet_size: 64KiB, max_keep_alive: 2min, max_session_expiry: 1d, receive_maximum: 1, topic_alias_maximum: 0,
         max_inflight: 2, max_qos: 1, retain: false, shared_subscriptions: false, wildcard_subscriptions: false }}
 admission: {{ max_connections: 10k, handshake_timeout: 500ms, failed_connects_per_ip: 6/min, connects_per_ip: 7/s }}
@@ -157,6 +158,7 @@ acl_on_deny: acknowledge
     assert_eq!(config.data_dir.as_deref(), Some(Path::new("data")));
     assert_eq!(config.backend, Backend::Native);
     assert_eq!(config.isolation, Isolation::None);
+    assert_eq!(config.threads.map(|threads| threads.get()), Some(3));
     assert_eq!(config.anonymous.as_deref(), Some("acme"));
 
     let plan = &config.plans["free"];
@@ -283,6 +285,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.listeners[0].protocol, Protocol::Mqtt);
     assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:1883");
     assert_eq!(config.isolation, Isolation::Profile);
+    assert_eq!(config.threads, None);
     assert_eq!(config.mqtt.max_packet_size, 1 << 20);
     assert_eq!(config.mqtt.max_session_expiry, 604_800);
     assert_eq!(config.admission.failed_connects_per_ip.written(), "60/min");

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,6 +43,9 @@ use crate::limits::Plan;
 /// The most that a file may have, in bytes: room for a hundred thousand devices.
 const MAX_FILE_BYTES: usize = 16 << 20;
 
+/// The most threads that can be asked for.
+const MAX_THREADS: usize = 1_024;
+
 /// All that `broker.yaml` says, with defaults where it is silent.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -53,6 +57,8 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// Who routes messages.
     pub backend: Backend,
+    /// Threads that serve clients; `None` leaves the number to the broker.
+    pub threads: Option<NonZeroUsize>,
     /// By name.
     pub plans: BTreeMap<Arc<str>, Plan>,
     /// By name; at least one.
@@ -174,12 +180,14 @@ fn read_config(root: &Node, report: &mut Report<'_>) -> Config {
     let admission = fields.take("admission").map(|node| settings::read_admission(node, report));
     let acl = fields.take("acl").map(|node| acl::read_acl(node, &profiles, report));
     let acl_on_deny = fields.read("acl_on_deny", report, scalars::choice(&acl::ON_DENY));
+    let threads = fields.read("threads", report, scalars::whole(1..=MAX_THREADS)).and_then(NonZeroUsize::new);
     fields.finish(report);
     Config {
         listeners,
         admin,
         data_dir,
         backend,
+        threads,
         plans,
         profiles,
         anonymous,

@@ -12,13 +12,13 @@ use super::connection::Settings;
 use super::end::End;
 use super::scratch;
 use crate::clock::Now;
-use crate::hub::Hub;
+use crate::hub::{Hub, WillMay};
 use crate::net::ByteStream;
 use crate::router::pass_on;
 use crate::session::{Parked, PendingWill, Released};
 
 /// Milliseconds that a connection that is being closed may take to accept its last bytes.
-const LINGER: u64 = 2_000;
+pub(super) const LINGER: u64 = 2_000;
 /// Reads of what is thrown away before other connections are let in.
 const READS: usize = 8;
 
@@ -58,6 +58,28 @@ pub(super) fn leave(hub: &Arc<Hub>, settings: Settings, end: &End, now: Now) {
     if let Released::Parked(Some(due)) = account.registry().release(&client.client_id, owner, Some(parked)) {
         hub.janitor.enter(&account, &client.client_id, number, due);
     }
+}
+
+/// Where the backend keeps the client's will: tells whether it must forget it instead of publishing it, because it may not be
+/// published or not yet. One that is accepted and over the limit is published by Weir when it may be.
+pub(super) fn forget_will(hub: &Hub, settings: &mut Settings, end: &End, now: Now) -> bool {
+    if !hub.relay.as_ref().is_some_and(|relay| relay.keeps_wills()) {
+        return false;
+    }
+    let Some((message, _)) = settings.will.take().filter(|_| end.publishes_will()) else { return false };
+    let publisher = settings.session.mailbox().client();
+    let will = PendingWill { client: Arc::clone(&settings.client), message, publisher, due: now.mono };
+    match hub.ask_for_will(&will, now) {
+        WillMay::BePublished => {
+            if will.message.retain() {
+                hub.retain(&settings.client.account, &settings.plan.caps, &will.message, now);
+            }
+            return false;
+        }
+        WillMay::Later(due) => hub.janitor.enter_will(PendingWill { due, ..will }, &hub.stats),
+        WillMay::Never => {}
+    }
+    true
 }
 
 /// Writes all of it, unless the other side does not take it in time.

@@ -11,9 +11,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{self, Addressee, Reasons};
-use super::closing::{leave, linger, write_all};
+use super::closing::{forget_will, leave, linger, write_all};
 use super::end::{End, How, Step};
 use super::own_topics::OwnTopics;
+use super::relayed::Relayed;
 use super::scratch::{self, Scratch};
 use super::tallies::{Denials, Unsent};
 use crate::clock::Now;
@@ -55,6 +56,8 @@ pub(super) struct Settings {
     pub(super) connack: Vec<u8>,
     /// What the client has sent after its CONNECT.
     pub(super) input: Vec<u8>,
+    /// The other side, where the client is relayed.
+    pub(super) relayed: Option<Box<Relayed>>,
 }
 
 /// The authentication method of a connection, and the exchange that is under way to authenticate once more.
@@ -70,7 +73,7 @@ pub(super) struct Connection {
     /// The beginning of a frame whose rest has not come, or frames that may not be handled yet.
     input: Vec<u8>,
     /// What the socket would not take yet.
-    unsent: Unsent,
+    pub(super) unsent: Unsent,
     pub(super) publisher: Publisher,
     /// Topics that the client has given aliases, by alias less one.
     pub(super) aliases: Vec<Option<Arc<str>>>,
@@ -80,6 +83,8 @@ pub(super) struct Connection {
     pub(super) paused: Option<UnixMillis>,
     /// Deliveries of QoS 1 and 2 wait until then (wall clock), under `receive: defer`.
     pub(super) deferred: Option<UnixMillis>,
+    /// The other side, where the client is relayed.
+    pub(super) relayed: Option<Box<Relayed>>,
     /// How often the client was denied in the current window of each kind.
     pub(super) denials: Denials,
     /// The broker's own topics that the client has subscribed.
@@ -96,7 +101,7 @@ struct Timer {
 }
 
 /// While this much waits to be written to a client, nothing more is read from it.
-const UNSENT_HIGH: usize = 256 * 1024;
+pub(super) const UNSENT_HIGH: usize = 256 * 1024;
 /// Rounds of the loop before other connections are let in.
 const ROUNDS: usize = 8;
 /// Milliseconds after which a wait for a moment of the wall clock is looked at again.
@@ -113,6 +118,7 @@ impl Connection {
         Connection {
             input: std::mem::take(&mut settings.input),
             unsent: Unsent::from(std::mem::take(&mut settings.connack)),
+            relayed: settings.relayed.take(),
             settings: Box::new(settings),
             hub,
             stream,
@@ -175,12 +181,16 @@ impl Connection {
                 self.handle(input, now, scratch)?;
                 progress = true;
             }
-            if self.paused.is_none() && self.unsent.len() < UNSENT_HIGH {
+            let taken = self.relayed.as_ref().is_none_or(|relayed| relayed.takes_more());
+            if self.paused.is_none() && self.unsent.len() < UNSENT_HIGH && taken {
                 progress |= self.read(cx, now, scratch)?;
             }
             if self.unsent.is_empty() || begin {
                 progress |= self.deliver(now, scratch)?;
                 progress |= self.deliver_own(now, &mut scratch.out);
+            }
+            if self.relayed.is_some() {
+                progress |= self.exchange(cx, now, scratch)?;
             }
             progress |= self.write(cx, now, scratch)?;
             if progress {
@@ -340,6 +350,7 @@ impl Connection {
             self.paused.map(wall),
             self.deferred.filter(|at| *at > now.wall).map(wall),
             self.own.as_ref().and_then(|own| own.due()),
+            self.relayed.as_ref().and_then(|relayed| relayed.ping_due()),
         ];
         let Some(next) = moments.into_iter().flatten().min() else {
             self.timer = None;
@@ -372,6 +383,11 @@ impl Connection {
     /// Carries out the end: first the session, which another connection may wait for, then the last bytes.
     async fn close(mut self: Box<Self>, end: Box<End>) {
         let client = Arc::clone(&self.settings.client);
+        if let (How::Told, Some(relayed)) = (end.how, &mut self.relayed) {
+            let mut answers = Vec::new();
+            relayed.drain(&self.hub, &mut answers).await;
+            self.unsent.append(&answers);
+        }
         if end.how == How::Told && self.version() == Version::V5 {
             let reasons = Reasons { text: &end.text, denial: end.denial.as_deref() };
             let mut out = Vec::new();
@@ -380,7 +396,11 @@ impl Connection {
         }
         let now = self.hub.clock.now();
         self.hub.hooks.disconnect(&client, end.reason, now);
-        let Connection { hub, mut stream, settings, unsent, .. } = *self;
+        let Connection { hub, mut stream, mut settings, unsent, relayed, .. } = *self;
+        if let Some(relayed) = relayed {
+            let forget_will = forget_will(&hub, &mut settings, &end, now);
+            relayed.close(&hub, &end, forget_will, settings.session_expiry).await;
+        }
         leave(&hub, *settings, &end, now);
         tracing::info!(
             profile = client.profile(),

@@ -210,11 +210,21 @@ async fn negotiate(
         let delay = will.properties.will_delay_interval().unwrap_or(0);
         (Message::from_will(will), delay)
     });
-    drop(buffer);
 
     check_connack(&asked, &config, &account, assigned, authentication.as_ref())?;
-    let claimed = claim(hub, &account, asked, &config, now).await?;
-    Ok(Box::new(claimed.settle(&config, identity, client, access, will, input, assigned, generation, authentication)))
+    let claimed = claim(hub, &account, asked, &config, now).await?.relay(hub, &connect, &config).await?;
+    Ok(Box::new(claimed.settle(
+        hub,
+        &config,
+        identity,
+        client,
+        access,
+        will,
+        input,
+        assigned,
+        generation,
+        authentication,
+    )))
 }
 
 /// What connections are counted by: an IPv4 address, or the /64 of an IPv6 address, which is one customer's to vary.

@@ -28,6 +28,14 @@ enum Flow {
 /// What a client is told that gives one packet identifier to two packets.
 pub(super) const ID_IN_USE: &str = "the packet identifier is that of a QoS 2 message that was not released";
 
+/// What becomes of a publish.
+enum Taken {
+    /// So many sessions matched; it is acknowledged here.
+    Routed(usize),
+    /// The backend has it, and acknowledges it.
+    Relayed,
+}
+
 /// What may come of a publish beside success.
 enum No {
     Denied(Box<Denial>),
@@ -56,7 +64,11 @@ impl Connection {
         if first >> 4 == 3 {
             return self.publish(first, body, now, out);
         }
-        match Packet::decode(self.version(), first, body)? {
+        let packet = Packet::decode(self.version(), first, body)?;
+        if self.relayed.is_some() && self.relay(first, body, &packet, out) {
+            return Ok(Flow::On);
+        }
+        match packet {
             Packet::PubAck(ack) => {
                 self.settings.session.puback(ack.packet_id);
             }
@@ -66,7 +78,7 @@ impl Connection {
                 self.settings.session.pubcomp(ack.packet_id);
             }
             Packet::Subscribe(subscribe) => self.subscribe(&subscribe, now, out)?,
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe, out),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe, out)?,
             Packet::PingReq => out.extend_from_slice(&[0xD0, 0]),
             Packet::Disconnect(disconnect) => return Err(self.disconnect(&disconnect)),
             Packet::Connect(_) => {
@@ -96,7 +108,17 @@ impl Connection {
         if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
             if self.settings.session.is_open(id) {
                 // The same message again: it was taken the first time [MQTT-4.3.3-10].
-                put_ack(out, AckKind::PubRec, id);
+                match &mut self.relayed {
+                    None => put_ack(out, AckKind::PubRec, id),
+                    Some(relayed) if self.settings.session.is_open_here(id) => relayed.again(id, out),
+                    // The backend knows whether it has it.
+                    Some(relayed) => {
+                        self.settings.session.open(id);
+                        if let Err(refusal) = relayed.publish(&publish, topic) {
+                            return self.refuse_publish(&publish, &refusal, out);
+                        }
+                    }
+                }
                 return Ok(Flow::On);
             }
             if self.version() == Version::V5 && self.settings.session.open_count() >= usize::from(mqtt.receive_maximum)
@@ -112,12 +134,27 @@ impl Connection {
             return Ok(Flow::On);
         }
         match self.take(&publish, body, topic, alias.as_deref(), now) {
-            Ok(matched) => {
+            Ok(Taken::Routed(matched)) => {
                 self.acknowledge(&publish, matched, out);
                 Ok(Flow::On)
             }
-            Err(No::Denied(denial)) => self.deny_publish(&publish, denial, out),
-            Err(No::Refused(refusal)) => self.refuse_publish(&publish, &refusal, out),
+            Ok(Taken::Relayed) => {
+                if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
+                    self.settings.session.open(id);
+                }
+                Ok(Flow::On)
+            }
+            Err(no) => {
+                let start = out.len();
+                let flow = match no {
+                    No::Denied(denial) => self.deny_publish(&publish, denial, out)?,
+                    No::Refused(refusal) => self.refuse_publish(&publish, &refusal, out)?,
+                };
+                if let Some(relayed) = &mut self.relayed {
+                    relayed.follow(out, start);
+                }
+                Ok(flow)
+            }
         }
     }
 
@@ -127,7 +164,7 @@ impl Connection {
         self.version() == Version::V5 && self.settings.session.is_open(id)
     }
 
-    /// Asks everyone who may object, and routes the message; tells how many sessions it matched.
+    /// Asks everyone who may object, and routes the message, or passes it on.
     fn take(
         &mut self,
         publish: &Publish<'_>,
@@ -135,7 +172,7 @@ impl Connection {
         topic: &str,
         alias: Option<&str>,
         now: Now,
-    ) -> Result<usize, No> {
+    ) -> Result<Taken, No> {
         let settings = &*self.settings;
         let event =
             PublishEvent { topic, payload: publish.payload, qos: publish.qos, retain: publish.retain, will: false };
@@ -150,19 +187,30 @@ impl Connection {
         }
         let publisher = settings.session.mailbox().client();
         let account = &settings.client.account;
-        let message = Message::from_publish(body, publish, alias, publisher, now.mono);
-        if publish.retain {
-            let full = match self.hub.retain(account, &settings.plan.caps, &message, now) {
-                RetainOutcome::Done => None,
-                RetainOutcome::TooMany => Some("max_retained_messages is reached"),
-                RetainOutcome::TooLarge => Some("max_retained_bytes is reached"),
+        let message = || Message::from_publish(body, publish, alias, publisher, now.mono);
+        // What a backend retains is counted here too: the caps are the profile's, whoever keeps its messages.
+        let retain = |message: &Message| {
+            let reason = match self.hub.retain(account, &settings.plan.caps, message, now) {
+                RetainOutcome::Done => return Ok(()),
+                RetainOutcome::TooMany => "max_retained_messages is reached",
+                RetainOutcome::TooLarge => "max_retained_bytes is reached",
             };
-            if let Some(reason) = full {
-                return Err(No::Refused(Refusal { code: ReasonCode::QuotaExceeded, reason: reason.into() }));
+            Err(No::Refused(Refusal { code: ReasonCode::QuotaExceeded, reason: reason.into() }))
+        };
+        if let Some(relayed) = &mut self.relayed {
+            if publish.retain {
+                retain(&message())?;
             }
+            relayed.publish(publish, topic).map_err(No::Refused)?;
+            self.hub.stats.messages_in.add(1);
+            return Ok(Taken::Relayed);
+        }
+        let message = message();
+        if publish.retain {
+            retain(&message)?;
         }
         self.hub.stats.messages_in.add(1);
-        Ok(self.publisher.route(account.space(), topic.as_bytes()).publish(&message, &self.hub.stats))
+        Ok(Taken::Routed(self.publisher.route(account.space(), topic.as_bytes()).publish(&message, &self.hub.stats)))
     }
 
     fn acknowledge(&mut self, publish: &Publish<'_>, matched: usize, out: &mut Vec<u8>) {
@@ -290,7 +338,7 @@ impl Connection {
     }
 
     /// Answers for a packet identifier, which MQTT 5 may find unknown; earlier versions are answered all the same.
-    fn answer_ack(&self, kind: AckKind, id: PacketId, known: bool, out: &mut Vec<u8>) {
+    pub(super) fn answer_ack(&self, kind: AckKind, id: PacketId, known: bool, out: &mut Vec<u8>) {
         if known || self.version() != Version::V5 {
             put_ack(out, kind, id);
         } else {

@@ -12,6 +12,7 @@ mod handshake;
 mod inbound;
 mod outbound;
 mod own_topics;
+mod relayed;
 mod scratch;
 mod subscriptions;
 mod tallies;

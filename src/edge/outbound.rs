@@ -5,7 +5,7 @@ use super::end::{End, Step};
 use super::own_topics::Own;
 use super::scratch::Scratch;
 use crate::clock::Now;
-use crate::hooks::{DeliverEvent, Verdict};
+use crate::hooks::{DeliverEvent, Delivered, Verdict};
 use crate::identity::Action;
 use crate::limits::{Denial, OnReceive};
 use crate::router::{Delivery, Message};
@@ -21,6 +21,16 @@ enum Fate {
     Done,
     /// It waits, and with it every other of QoS 1 and 2.
     Waits(Delivery),
+}
+
+/// What a delivery over the limit comes to.
+pub(super) enum Excess {
+    /// It is gone, and counted.
+    Dropped,
+    /// It waits for the next window.
+    Waits,
+    /// The client is disconnected. A delivery of QoS 1 or 2 is still to be kept.
+    Ends(Box<End>),
 }
 
 impl Connection {
@@ -123,7 +133,7 @@ impl Connection {
                 return Ok(Fate::Done);
             }
         }
-        let event = DeliverEvent { message: &delivery.message, qos: delivery.qos };
+        let event = DeliverEvent { what: Delivered::Message(&delivery.message), qos: delivery.qos };
         if settings.access.restricts_deliveries() && !settings.access.allows(Action::Subscribe, event.topic()) {
             stats.dropped_refused.add(1);
             return Ok(Fate::Done);
@@ -144,28 +154,40 @@ impl Connection {
 
     /// A delivery over the `receive` limit: dropped, or it waits for the next window, or the client is disconnected.
     fn over_the_limit(&mut self, delivery: Delivery, denial: Box<Denial>) -> Step<Fate> {
+        match self.exceed(delivery.qos, denial) {
+            Excess::Dropped => Ok(Fate::Done),
+            Excess::Waits => Ok(Fate::Waits(delivery)),
+            Excess::Ends(end) => {
+                if delivery.qos != QoS::AtMostOnce {
+                    self.settings.session.wait_first(delivery);
+                }
+                Err(end)
+            }
+        }
+    }
+
+    /// What becomes of a delivery over the `receive` limit, as the plan's `on_exceed` says.
+    pub(super) fn exceed(&mut self, qos: QoS, denial: Box<Denial>) -> Excess {
         let stats = &self.hub.stats;
         self.hub.denied(&self.settings.client.account, &denial);
         if denial.never_fits {
             stats.dropped_never_fits.add(1);
-            return Ok(Fate::Done);
+            return Excess::Dropped;
         }
-        match (self.settings.plan.on_receive, delivery.qos) {
+        match (self.settings.plan.on_receive, qos) {
             (OnReceive::Disconnect, qos) => {
                 if qos == QoS::AtMostOnce {
                     stats.dropped_receive_limit.add(1);
-                } else {
-                    self.settings.session.wait_first(delivery);
                 }
-                Err(End::denied(denial))
+                Excess::Ends(End::denied(denial))
             }
             (OnReceive::Drop, _) | (OnReceive::Defer, QoS::AtMostOnce) => {
                 stats.dropped_receive_limit.add(1);
-                Ok(Fate::Done)
+                Excess::Dropped
             }
             (OnReceive::Defer, _) => {
                 self.deferred = Some(denial.resets_at);
-                Ok(Fate::Waits(delivery))
+                Excess::Waits
             }
         }
     }

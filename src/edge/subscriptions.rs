@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::answer::{self, Reasons};
 use super::connection::{Connection, Settings};
-use super::end::Step;
+use super::end::{End, Step};
 use super::inbound::ID_IN_USE;
 use super::own_topics::{Own, OwnTopics, is_own};
+use super::relayed::Question;
 use crate::clock::Now;
 use crate::hooks::{Refusal, Verdict};
 use crate::router::{Delivery, Message, Subscription, SubscriptionIds, split_share};
@@ -45,19 +46,34 @@ impl Connection {
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut own: Vec<Own> = Vec::new();
         let mut first_refusal = None;
+        let mut passed = Vec::new();
         for (filter, options) in subscribe.filters.iter() {
-            match self.subscribe_filter(filter, options, id, now) {
-                Ok(granted) => {
-                    codes.push(granted as u8);
-                    if is_own(filter) {
-                        own.extend(self.subscribe_own(filter, Subscribed { options, id }, now));
-                    }
-                }
+            let subscribed = Subscribed { options, id };
+            match self.allow_filter(filter, options, now) {
                 Err(refusal) => {
                     codes.push(self.refused_code(&refusal, options));
                     first_refusal.get_or_insert(refusal.reason);
                 }
+                Ok(()) => {
+                    let new = self.settings.session.subscribe(filter, subscribed);
+                    if is_own(filter) {
+                        codes.push(self.granted(options) as u8);
+                        own.extend(self.subscribe_own(filter, subscribed, now));
+                    } else if self.relayed.is_some() {
+                        codes.push(Question::PENDING);
+                        let options = SubscriptionOptions { qos: self.granted(options), ..options };
+                        passed.push((filter.into(), options, new));
+                    } else {
+                        codes.push(self.subscribe_in_space(filter, subscribed, new, now) as u8);
+                    }
+                }
             }
+        }
+        if let (false, Some(relayed)) = (passed.is_empty(), &mut self.relayed) {
+            let reason = first_refusal.map(|reason| reason.as_ref().into());
+            let question = Question { codes, filters: passed, reason, own };
+            // A filter that is too long under the backend's names.
+            return relayed.subscribe(subscribe, question).map_err(Box::<End>::from);
         }
         let reasons = Reasons { text: first_refusal.as_deref().unwrap_or(""), denial: None };
         answer::suback(out, self.version(), self.addressee(), subscribe.packet_id, &codes, &reasons);
@@ -92,34 +108,31 @@ impl Connection {
         messages
     }
 
-    /// Subscribes one filter; tells the QoS that is granted.
-    fn subscribe_filter(
-        &mut self,
-        filter: &str,
-        options: SubscriptionOptions,
-        id: Option<u32>,
-        now: Now,
-    ) -> Result<QoS, Refusal> {
-        let granted = self.granted(options);
-        let settings = &mut *self.settings;
+    /// Asks everyone who may object to a filter.
+    fn allow_filter(&mut self, filter: &str, options: SubscriptionOptions, now: Now) -> Result<(), Refusal> {
+        let settings = &*self.settings;
         let (share, topic_filter) = split_share(filter);
         let allowed = || match check_filter(settings, filter, topic_filter, share.is_some()) {
             None => Verdict::Allow,
             Some(refusal) => Verdict::Refuse(refusal),
         };
         match self.hub.hooks.filter(&settings.client, filter, options, now, allowed) {
-            Verdict::Allow => {}
-            Verdict::Refuse(refusal) => return Err(refusal),
+            Verdict::Allow => Ok(()),
+            Verdict::Refuse(refusal) => Err(refusal),
             Verdict::Deny(denial) => {
-                return Err(Refusal { code: ReasonCode::QuotaExceeded, reason: denial.to_string().into() });
+                Err(Refusal { code: ReasonCode::QuotaExceeded, reason: denial.to_string().into() })
             }
         }
+    }
+
+    /// Subscribes one filter in the profile's space; tells the QoS that is granted.
+    fn subscribe_in_space(&mut self, filter: &str, subscribed: Subscribed, new: bool, now: Now) -> QoS {
+        let Subscribed { options, id } = subscribed;
+        let granted = self.granted(options);
+        let settings = &*self.settings;
+        let (share, topic_filter) = split_share(filter);
         let space = settings.client.account.space();
         let mailbox = Arc::clone(settings.session.mailbox());
-        let new = settings.session.subscribe(filter, Subscribed { options, id });
-        if is_own(filter) {
-            return Ok(granted);
-        }
         let subscription = Subscription {
             mailbox: Arc::clone(&mailbox),
             qos: granted,
@@ -145,21 +158,26 @@ impl Connection {
                 mailbox.push(delivery, &self.hub.stats);
             }
         }
-        Ok(granted)
+        granted
     }
 
-    pub(super) fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) {
+    pub(super) fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) -> Step<()> {
         let mailbox = self.settings.session.mailbox().id();
         let mut codes = Vec::with_capacity(unsubscribe.filters.len());
         let taken = self.is_taken(unsubscribe.packet_id);
         let settings = &mut *self.settings;
+        let mut passed = Vec::new();
         for filter in unsubscribe.filters.iter() {
             if taken {
                 codes.push(ReasonCode::PacketIdentifierInUse as u8);
                 continue;
             }
             // Compared character by character [MQTT-3.10.4-1].
-            if settings.session.unsubscribe(filter) {
+            let known = settings.session.unsubscribe(filter);
+            if self.relayed.is_some() && !is_own(filter) {
+                codes.push(Question::PENDING);
+                passed.push(filter);
+            } else if known {
                 let (share, topic_filter) = split_share(filter);
                 settings.client.account.space().unsubscribe(topic_filter, share, mailbox);
                 if let Some(own) = &mut self.own {
@@ -171,11 +189,15 @@ impl Connection {
             }
         }
         self.own.take_if(|own| own.is_empty());
+        if let (false, Some(relayed)) = (passed.is_empty(), &mut self.relayed) {
+            return relayed.unsubscribe(unsubscribe, &passed, codes).map_err(Box::<End>::from);
+        }
         if self.version() != Version::V5 {
             codes.clear();
         }
         let max_packet_size = self.settings.link.max_packet_size();
         answer::unsuback(out, self.version(), max_packet_size, unsubscribe.packet_id, &codes);
+        Ok(())
     }
 }
 

@@ -51,6 +51,11 @@ impl Unsent {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Where more can be appended.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     /// So many more were taken. When all were, the memory is given back.
     pub(super) fn advance(&mut self, taken: usize) {
         self.sent += taken;

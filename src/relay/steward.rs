@@ -116,8 +116,8 @@ impl Steward {
             let began = self.clock.now().mono;
             match self.connect(&*dialer).await {
                 Ok((stream, peer, input)) => {
-                    absence.end(backend, &peer);
                     self.available.store(true, Ordering::Release);
+                    absence.end(backend, &peer);
                     let lost = line::tend(&self, stream, &peer, input).await;
                     self.available.store(false, Ordering::Release);
                     self.losses.fetch_add(1, Ordering::AcqRel);

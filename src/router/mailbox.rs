@@ -157,6 +157,15 @@ impl Mailbox {
         true
     }
 
+    /// Whether its session is connected and has room for one more message: for a sender that can wait for that.
+    pub(crate) fn has_room(&self) -> bool {
+        let inner = self.inner.lock();
+        let messages = inner.queue.len() - inner.replays + inner.held.messages;
+        inner.state == State::Connected
+            && messages < inner.caps.messages
+            && inner.bytes + inner.held.bytes < inner.caps.bytes
+    }
+
     /// Tells the connection something; an earlier word that it has not heard yet stands.
     pub(crate) fn signal(&self, signal: Signal) {
         let mut inner = self.inner.lock();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use triomphe::ThinArc;
 
 use super::Group;
-use crate::wire::{Property, PropertyBuf, Publish, QoS, Version, Will};
+use crate::wire::{Properties, Property, PropertyBuf, Publish, QoS, Version, Will};
 
 /// A shared application message. Cloning it costs a reference count.
 #[derive(Clone)]
@@ -88,6 +88,13 @@ impl Message {
     pub(crate) fn published(&self, publisher: u64, received: u64) -> Message {
         let parts = Parts { topic: self.topic(), properties: self.properties(), payload: self.payload() };
         Message::assemble(parts, self.qos(), self.retain(), self.head().expiry, publisher, received)
+    }
+
+    /// The same message under another topic and with other properties, which must be good for a PUBLISH.
+    pub(crate) fn renamed(&self, topic: &str, properties: Properties<'_>) -> Message {
+        let parts = Parts { topic, properties: properties.as_bytes(), payload: self.payload() };
+        let head = self.head();
+        Message::assemble(parts, head.qos, head.retain, head.expiry, head.publisher, head.received)
     }
 
     fn assemble(

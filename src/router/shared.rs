@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-use super::Delivery;
 use super::tree::{Subscription, Target};
+use super::{Delivery, Mailbox, Message};
 use crate::stats::Stats;
 
 /// The members of one shared subscription, served in turn.
@@ -19,7 +19,7 @@ pub(crate) struct Group {
 
 impl Group {
     /// Adds a member, or puts its new options in place of the old.
-    pub(super) fn insert(&self, subscription: Subscription) {
+    pub(crate) fn insert(&self, subscription: Subscription) {
         let mut members = self.members.write();
         match members.iter_mut().find(|m| m.mailbox.id() == subscription.mailbox.id()) {
             Some(member) => *member = subscription,
@@ -28,7 +28,7 @@ impl Group {
     }
 
     /// Removes a member; tells whether the group is now empty.
-    pub(super) fn remove(&self, mailbox: u64) -> bool {
+    pub(crate) fn remove(&self, mailbox: u64) -> bool {
         let mut members = self.members.write();
         members.retain(|m| m.mailbox.id() != mailbox);
         members.is_empty()
@@ -42,18 +42,35 @@ impl Group {
     /// The member whose turn it is: the next that is connected, or, where all are away, the next.
     pub(crate) fn choose(&self) -> Option<Subscription> {
         let members = self.members.read();
+        let (first, fit) = self.turn(&members, Mailbox::is_connected)?;
+        Some(fit.unwrap_or(first).clone())
+    }
+
+    /// Gives the message to the next member that is connected and has room for it; false: there is none now.
+    pub(crate) fn deal(self: &Arc<Self>, message: &Message, stats: &Stats) -> bool {
+        let member = self.turn(&self.members.read(), Mailbox::has_room).and_then(|(_, fit)| fit.cloned());
+        let Some(target) = member.map(Target::from) else { return false };
+        target.mailbox.push(target.delivery(message, Some(Arc::clone(self))), stats)
+    }
+
+    /// The member whose turn it is, and the next from there on that is fit for it.
+    fn turn<'m>(
+        &self,
+        members: &'m [Subscription],
+        fit: impl Fn(&Mailbox) -> bool,
+    ) -> Option<(&'m Subscription, Option<&'m Subscription>)> {
         let count = members.len();
         if count == 0 {
             return None;
         }
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let member = |turn: usize| &members[first.wrapping_add(turn) % count];
-        let passed_over = (0..count).find(|turn| member(*turn).mailbox.is_connected()).unwrap_or(0);
-        if passed_over > 0 {
+        let passed_over = (0..count).find(|turn| fit(&member(*turn).mailbox));
+        if let Some(passed_over @ 1..) = passed_over {
             // Their turns are over too: else whoever comes after those who are away would have them all.
             self.next.fetch_add(passed_over, Ordering::Relaxed);
         }
-        Some(member(passed_over).clone())
+        Some((member(0), passed_over.map(member)))
     }
 }
 

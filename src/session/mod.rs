@@ -4,6 +4,7 @@
 
 mod link;
 mod registry;
+mod relayed;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use hashbrown::HashMap;
 
 pub(crate) use link::Link;
 pub(crate) use registry::{Claim, Due, Parked, PendingWill, Registry, Released};
+pub(crate) use relayed::Relayed;
 
 use crate::router::{Delivery, Group, Held, Mailbox};
 use crate::stats::Stats;
@@ -37,6 +39,8 @@ pub(crate) struct Session {
     /// Something in `outbound` is still to be sent again on this connection.
     resending: bool,
     last_id: u16,
+    /// What is to be known of the deliveries of a session that another broker keeps.
+    relayed: Option<Box<Relayed>>,
 }
 
 /// A subscription as the session remembers it.
@@ -93,6 +97,7 @@ impl Session {
             in_flight: 0,
             resending: false,
             last_id: 0,
+            relayed: None,
         }
     }
 
@@ -119,6 +124,11 @@ impl Session {
         self.subscriptions.remove(filter).is_some()
     }
 
+    /// What is to be known of the deliveries of a session that another broker keeps.
+    pub(crate) fn relayed(&mut self) -> &mut Relayed {
+        self.relayed.get_or_insert_default()
+    }
+
     pub(crate) fn is_subscribed(&self, filter: &str) -> bool {
         self.subscriptions.contains_key(filter)
     }
@@ -141,6 +151,11 @@ impl Session {
     /// Whether a QoS 2 packet identifier is open: a PUBLISH with it is the same message again [MQTT-4.3.3-10].
     pub(crate) fn is_open(&self, id: PacketId) -> bool {
         self.inbound.contains_key(&id.get())
+    }
+
+    /// Whether it was opened on this connection.
+    pub(crate) fn is_open_here(&self, id: PacketId) -> bool {
+        self.inbound.get(&id.get()) == Some(&true)
     }
 
     /// How many QoS 2 messages the client has opened on this connection: they count against the Receive Maximum it was given,
@@ -232,6 +247,9 @@ impl Session {
         self.resending = !self.outbound.is_empty();
         for outbound in &mut self.outbound {
             outbound.sent = false;
+        }
+        if let Some(relayed) = &mut self.relayed {
+            relayed.resume();
         }
     }
 

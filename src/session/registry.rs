@@ -168,8 +168,9 @@ impl Registry {
         }
     }
 
-    /// Looks after a parked session whose time may have come. `session` is its mailbox's number.
-    pub(crate) fn due(&self, client_id: &str, session: u64, now: u64) -> Option<Due> {
+    /// Looks after a parked session whose time may have come. `session` is its mailbox's number. Where it has expired, `owner`
+    /// has the client identifier from then on, if one is named.
+    pub(crate) fn due(&self, client_id: &str, session: u64, now: u64, owner: Option<u64>) -> Option<Due> {
         let mut slots = self.slots.lock();
         let Some(Slot::Parked(parked)) = slots.get_mut(client_id) else { return None };
         if parked.session.mailbox().id() != session {
@@ -177,7 +178,10 @@ impl Registry {
         }
         if parked.expires.is_some_and(|at| at <= now) {
             let Some(Slot::Parked(parked)) = slots.remove(client_id) else { return None };
-            shrink(&mut slots);
+            match owner {
+                Some(owner) => _ = slots.insert(client_id.into(), Slot::Connected { owner, mailbox: None, heir: None }),
+                None => shrink(&mut slots),
+            }
             return Some(Due::Expired(parked));
         }
         match parked.will.take_if(|will| will.due <= now) {

@@ -31,7 +31,7 @@ impl<'a> Properties<'a> {
     pub const EMPTY: Properties<'static> = Properties(&[]);
 
     /// The view of bytes that `property::validate` found good, or that [`Property::encode`] wrote.
-    pub(super) fn from_valid(bytes: &'a [u8]) -> Properties<'a> {
+    pub(crate) fn from_valid(bytes: &'a [u8]) -> Properties<'a> {
         Properties(bytes)
     }
 

@@ -13,6 +13,7 @@ mod kit;
 mod profiles;
 mod properties;
 mod qos;
+mod queues;
 mod resume;
 mod retained;
 mod sessions;

@@ -16,6 +16,10 @@ use weir::wire::{
     SubscriptionOptions, Version, frame_header,
 };
 
+pub mod backend;
+
+use backend::{Backend, Mosquitto};
+
 /// How long anything that must happen may take: far longer than it does, so that a slow machine fails no test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How long nothing must happen for it to count as not happening; kept for the few tests that need it.
@@ -30,6 +34,8 @@ pub struct Weir {
     log: Receiver<String>,
     seen: Vec<String>,
     directory: TempDir,
+    /// Where that is the test's backend.
+    mosquitto: Option<Mosquitto>,
 }
 
 /// The listener that tests use: a port that the system chooses.
@@ -57,6 +63,13 @@ impl Weir {
     }
 
     fn start_with_args(config: &str, args: &[&str]) -> Weir {
+        let asked = if config.contains("backend:") { Backend::Native } else { Backend::of_this_test() };
+        let mosquitto = (asked == Backend::Mqtt).then(Mosquitto::start);
+        let config = match (asked, &mosquitto) {
+            (Backend::Rumqttd, _) => format!("{config}\nbackend: rumqttd\n"),
+            (_, Some(mosquitto)) => format!("{config}\nbackend: \"mqtt://{}\"\n", mosquitto.address()),
+            (_, None) => config.to_owned(),
+        };
         let directory = TempDir::new().expect("a directory for the configuration");
         let path = directory.path().join("broker.yaml");
         std::fs::write(&path, config).expect("the configuration is written");
@@ -74,8 +87,12 @@ impl Weir {
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let mut weir = Weir { child, addresses: Vec::new(), stdin, stdout, log, seen: Vec::new(), directory };
+        let mut weir =
+            Weir { child, addresses: Vec::new(), stdin, stdout, log, seen: Vec::new(), directory, mosquitto };
         weir.wait_for_log("weir is up");
+        if asked != Backend::Native && !weir.has_logged("the backend is there") {
+            weir.wait_for_log("the backend is there");
+        }
         // Those over TCP.
         for line in weir.seen.iter().filter(|line| line.contains("(mqtt)") || line.contains("(ws)")) {
             let (_, address) = line.split_once("listening on ").expect("the line of a listener");
@@ -87,6 +104,11 @@ impl Weir {
 
     pub fn address(&self) -> SocketAddr {
         self.addresses[0]
+    }
+
+    /// The broker behind this one, where the test's backend is one.
+    pub fn mosquitto(&mut self) -> &mut Mosquitto {
+        self.mosquitto.as_mut().expect("a test with another broker behind")
     }
 
     pub fn config_path(&self) -> PathBuf {
@@ -119,7 +141,13 @@ impl Weir {
 
     /// Writes another configuration, has the broker read it, and waits until it has said what came of it.
     pub fn reload(&mut self, config: &str) -> String {
-        std::fs::write(self.config_path(), format!("{LISTENER}{config}")).expect("the configuration is written");
+        let backend = match (&self.mosquitto, Backend::of_this_test()) {
+            (Some(mosquitto), _) => format!("\nbackend: \"mqtt://{}\"\n", mosquitto.address()),
+            (None, Backend::Rumqttd) => "\nbackend: rumqttd\n".into(),
+            (None, _) => String::new(),
+        };
+        let config = format!("{LISTENER}{config}{backend}");
+        std::fs::write(self.config_path(), config).expect("the configuration is written");
         self.signal("HUP");
         self.wait_for_log("reloaded")
     }

@@ -132,7 +132,9 @@ fn a_qos_2_message_sent_again_while_its_packet_id_is_open_is_not_a_second_publis
     let weir = Weir::at(START, &on_plan("publish: 2/min"));
     let mut client = weir.client(Version::V5, "a", "client");
     client.publish("t", b"once", QoS::ExactlyOnce, 1);
-    assert_eq!(client.frame()[..4], [0x50, 3, 0, 1]);
+    // With or without the reason that no one has subscribed.
+    let pubrec = client.frame();
+    assert!(pubrec == [0x50, 2, 0, 1] || pubrec == [0x50, 3, 0, 1, 0x10], "{pubrec:02x?}");
     for _ in 0..3 {
         let again = publish("t", b"once", QoS::ExactlyOnce, 1);
         client.send(&weir::wire::Packet::Publish(weir::wire::Publish { dup: true, ..again }));
@@ -142,7 +144,8 @@ fn a_qos_2_message_sent_again_while_its_packet_id_is_open_is_not_a_second_publis
     client.expect(&[0x70, 2, 0, 1]);
     // Once it is released, the packet id stands for another message.
     client.publish("t", b"twice", QoS::ExactlyOnce, 1);
-    assert_eq!(client.frame()[..4], [0x50, 3, 0, 1]);
+    let pubrec = client.frame();
+    assert!(pubrec == [0x50, 2, 0, 1] || pubrec == [0x50, 3, 0, 1, 0x10], "{pubrec:02x?}");
     client.publish("t", b"over", QoS::ExactlyOnce, 2);
     client.expect(&expected::ack(0x50, 2, &expected::reasons((51, "publish", "2/min"))));
 }

@@ -2,6 +2,7 @@
 
 use weir::wire::{Connect, QoS, Version};
 
+use super::common::backend::Backend;
 use super::common::{Client, Weir, connect};
 use super::expected;
 use super::*;
@@ -52,7 +53,8 @@ fn keep_alive_is_suspended_by_a_pause_and_counts_again_after_it() {
             Version::V5 => paused.send_bytes(&[0x32, 6, 0, 1, b't', 0, 1, 0, 0x32, 6, 0, 1, b't', 0, 2, 0]),
             _ => send_together(&mut paused, "t", &[1, 2]),
         }
-        assert_eq!(paused.frame()[..4], [0x40, if version == Version::V5 { 3 } else { 2 }, 0, 1]);
+        let puback = paused.frame();
+        assert!(puback == [0x40, 2, 0, 1] || puback == [0x40, 3, 0, 1, 0x10], "{puback:02x?}");
 
         // Silent for longer than 15 s, and at work all the same.
         weir.clock("2026-11-21T12:45:40Z");
@@ -120,9 +122,11 @@ fn policy_disconnect_on_receive_keeps_what_is_owed_to_the_session() {
         weir.clock(NEXT_MINUTE);
         let mut subscriber = weir.connect(&session);
         // Sent again first, which is not counted again; then what was owed, in order.
-        for (payload, dup) in [("1", true), ("2", true), ("3", false), ("4", false)] {
+        for (payload, sent_before) in [("1", true), ("2", true), ("3", false), ("4", false)] {
             let received = subscriber.expect_publish();
-            assert_eq!((received.text(), received.dup), (payload, dup));
+            assert_eq!(received.text(), payload);
+            // A backend has sent all of them once, as far as it knows.
+            assert!(received.dup == sent_before || (received.dup && Backend::of_this_test() != Backend::Native));
         }
         subscriber.expect_nothing();
     }

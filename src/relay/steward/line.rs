@@ -3,6 +3,7 @@
 
 use std::future::pending;
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -16,6 +17,10 @@ const ANSWER: u64 = 5_000;
 
 /// How often it is asked at most where clients doubt it, in milliseconds.
 const DOUBT: u64 = 1_000;
+
+/// How long a last look takes before a peer counts as lost, on the machine's own clock: one that has jumped, as when the machine
+/// was stopped for a while, leaves no time for an answer that is on its way.
+const GRACE: Duration = Duration::from_millis(250);
 
 struct Line<'p> {
     peer: &'p Peer,
@@ -78,6 +83,13 @@ where
             () = steward.doubted.notified() => Ok(Event::Doubted),
             () = steward.clock.sleep_until(due) => Ok(Event::Due),
         };
+        let event = match event {
+            Ok(Event::Due) if line.awaits => {
+                let last = line.ask_last(&mut reader, &mut writer);
+                tokio::time::timeout(GRACE, last).await.unwrap_or(Ok(Event::Due))
+            }
+            event => event,
+        };
         match event {
             Ok(event) => {
                 if let Err(lost) = line.take(event, steward.clock.now().mono) {
@@ -139,6 +151,19 @@ impl Line<'_> {
             Event::Due => self.ask(now)?,
         }
         Ok(())
+    }
+
+    /// Writes what is left to be written, and waits for an answer that may be on its way.
+    async fn ask_last(
+        &mut self,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> io::Result<Event> {
+        writer.write_all(&self.out).await?;
+        self.out.clear();
+        writer.flush().await?;
+        self.unflushed = false;
+        reader.read_buf(&mut self.input).await.map(Event::Read)
     }
 
     fn ask(&mut self, now: u64) -> Result<(), Lost> {

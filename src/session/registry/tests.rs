@@ -164,7 +164,7 @@ fn many_who_claim_at_once_have_the_session_one_at_a_time() {
 
 /// What a look after the session at this time brings: its name, and when to look again.
 fn look(registry: &Registry, session: u64, now: u64) -> Option<(&'static str, Option<u64>)> {
-    registry.due(ID, session, now).map(|due| match due {
+    registry.due(ID, session, now, None).map(|due| match due {
         Due::Expired(_) => ("expired", None),
         Due::Will(_, next) => ("will", next),
         Due::NotYet(next) => ("not yet", next),
@@ -196,7 +196,7 @@ fn a_session_expires_at_its_moment_and_its_will_is_due_at_its_own() {
 fn a_will_that_waits_longer_than_its_session_goes_with_it() {
     let (registry, session) = left(Some(5_000), Some(9_000));
     assert_eq!(look(&registry, session, 4_999), Some(("not yet", Some(5_000))));
-    let Some(Due::Expired(parked)) = registry.due(ID, session, 9_000) else { panic!("it has expired") };
+    let Some(Due::Expired(parked)) = registry.due(ID, session, 9_000, None) else { panic!("it has expired") };
     assert_eq!(parked.will.unwrap().message.payload(), b"gone");
 }
 
