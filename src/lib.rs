@@ -29,6 +29,8 @@ mod hub;
 mod identity;
 mod janitor;
 pub mod limits;
+#[doc(hidden)]
+pub mod measuring;
 mod net;
 mod relay;
 mod router;

@@ -1,0 +1,158 @@
+//! Doors for what measures the broker from outside: the router and the session, which no embedding program sees. Called by
+//! `benches/micro`; not for programs that embed the broker. A door only opens: it must add nothing to what it leads to but a
+//! pointer, so that a figure taken here is the broker's own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+
+use crate::limits::Caps;
+use crate::router::{self, Held, Mailbox, QueueCaps, Subscription};
+use crate::session::{self, Link};
+use crate::stats::Stats;
+use crate::wire::{PacketId, Publish, QoS, ReasonCode, Version};
+
+/// The subscriptions of one profile: for the price of a match, a subscribe and an unsubscribe among many.
+#[derive(Default)]
+pub struct Space(router::Space);
+
+impl Space {
+    /// Subscribes a filter that is valid and not shared, at QoS 0.
+    pub fn subscribe(&self, filter: &str, inbox: &Inbox) {
+        let mailbox = Arc::clone(&inbox.mailbox);
+        let (qos, id) = (QoS::AtMostOnce, None);
+        self.0.subscribe(filter, None, Subscription { mailbox, qos, no_local: false, retain_as_published: false, id });
+    }
+
+    /// Takes that subscription back.
+    pub fn unsubscribe(&self, filter: &str, inbox: &Inbox) {
+        self.0.unsubscribe(filter, None, inbox.mailbox.id());
+    }
+}
+
+/// What a publishing connection keeps: for the price of a topic's route, walked for the first time or remembered.
+#[derive(Default)]
+pub struct Publisher(router::Publisher);
+
+impl Publisher {
+    /// The route of a topic, which is the broker's own business.
+    pub fn route<'a>(&'a mut self, space: &Space, topic: &str) -> impl Sized + use<'a> {
+        self.0.route(&space.0, topic.as_bytes())
+    }
+
+    /// Routes a message to everyone who subscribes its topic; tells how many those are.
+    pub fn publish(&mut self, space: &Space, message: &Message, stats: &Counters) -> usize {
+        self.0.route(&space.0, &message.0.topic_bytes()[2..]).publish(&message.0, &stats.0)
+    }
+}
+
+/// The counters that the broker raises as it goes.
+#[derive(Default)]
+pub struct Counters(Stats);
+
+/// A shared message: for the price of making one.
+pub struct Message(router::Message);
+
+impl Message {
+    /// The message of a PUBLISH whose frame's body is `body`.
+    pub fn from_publish(body: &[u8], publish: &Publish<'_>) -> Self {
+        Message(router::Message::from_publish(body, publish, None, 0, 0))
+    }
+
+    /// The message on its way to a session, at the QoS it was published with.
+    pub fn delivery(&self) -> Delivery {
+        let message = self.0.clone();
+        let (ids, group) = (router::SubscriptionIds::None, None);
+        Delivery(router::Delivery { qos: message.qos(), message, retain: false, replay: false, ids, group })
+    }
+}
+
+/// A message on its way to one session.
+#[derive(Clone)]
+pub struct Delivery(router::Delivery);
+
+/// A session's mailbox, and the buffer of the thread that empties it: for the price of a push, a wake-up and a take.
+pub struct Inbox {
+    mailbox: Arc<Mailbox>,
+    taken: VecDeque<router::Delivery>,
+}
+
+impl Default for Inbox {
+    /// A mailbox of its own, under the caps of a plan that names none.
+    fn default() -> Self {
+        static CLIENTS: AtomicU64 = AtomicU64::new(1);
+        let Caps { max_queued_messages, max_queued_bytes, max_retained_messages, .. } = Caps::default();
+        let caps = QueueCaps { messages: max_queued_messages, bytes: max_queued_bytes, replay: max_retained_messages };
+        let mailbox = Arc::new(Mailbox::new(caps, CLIENTS.fetch_add(1, Ordering::Relaxed)));
+        Inbox { mailbox, taken: VecDeque::new() }
+    }
+}
+
+impl Inbox {
+    /// Puts a delivery in; tells whether it is in now.
+    pub fn push(&self, delivery: Delivery, stats: &Counters) -> bool {
+        self.mailbox.push(delivery.0, &stats.0)
+    }
+
+    /// Takes out all there is.
+    pub fn take(&mut self) -> impl Iterator<Item = Delivery> {
+        self.mailbox.take(&mut self.taken, u64::MAX, Held::default());
+        self.taken.drain(..).map(Delivery)
+    }
+
+    /// Goes to sleep until there is a message; false where there is one already.
+    pub fn arm(&self, waker: &Waker) -> bool {
+        self.mailbox.arm(waker, true)
+    }
+}
+
+/// A session and the connection it is sent over: for the price of a publish with its acknowledgements, in both directions.
+pub struct Session {
+    session: session::Session,
+    link: Link,
+}
+
+impl Session {
+    /// A session around a mailbox, of a client that takes `quota` unacknowledged messages, packets of any size, and no topic
+    /// aliases.
+    pub fn new(inbox: &Inbox, version: Version, quota: u16) -> Self {
+        let session = session::Session::new(Arc::clone(&inbox.mailbox));
+        Session { session, link: Link::new(version, quota, usize::MAX, 0) }
+    }
+
+    /// Whether a delivery can be sent now.
+    pub fn is_ready(&self, delivery: &Delivery) -> bool {
+        self.session.ready(&delivery.0, &self.link, 0) == session::Ready::Now
+    }
+
+    /// Sends a delivery that is ready. Packet identifiers are given in order, from 1 on.
+    pub fn send(&mut self, delivery: Delivery, out: &mut Vec<u8>) {
+        self.session.send(delivery.0, &mut self.link, 0, out);
+    }
+
+    /// The client's PUBACK; tells whether the packet identifier was known.
+    pub fn puback(&mut self, id: PacketId) -> bool {
+        self.session.puback(id)
+    }
+
+    /// The client's PUBREC, which PUBREL answers; tells whether the packet identifier was known.
+    pub fn pubrec(&mut self, id: PacketId, out: &mut Vec<u8>) -> bool {
+        self.session.pubrec(id, ReasonCode::Success, out)
+    }
+
+    /// The client's PUBCOMP; tells whether the packet identifier was known.
+    pub fn pubcomp(&mut self, id: PacketId) -> bool {
+        self.session.pubcomp(id)
+    }
+
+    /// The client's PUBLISH at QoS 2.
+    pub fn open(&mut self, id: PacketId) {
+        self.session.open(id);
+    }
+
+    /// The client's PUBREL; tells whether the packet identifier was open.
+    pub fn release(&mut self, id: PacketId) -> bool {
+        self.session.release(id)
+    }
+}
