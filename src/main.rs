@@ -18,6 +18,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 use weir::config::{self, ConfigError, Warning};
 use weir::{Broker, Clock, Config};
 
+/// A broker makes and drops small things by the million, on whichever thread: the system's allocator takes more time for that and
+/// more memory, and keeps it. `BENCHMARKS.md` has the figures.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a wrong configuration, or a port in use, ends with.
 const UNUSABLE: u8 = 2;
 /// Warnings that are shown one by one; of the rest only their number.

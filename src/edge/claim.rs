@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::authenticate::Proved;
-use super::connection::{Authentication, Settings};
+use super::connection::{Authentication, Beginning, Settings};
 use super::handshake::{Asked, Refused};
 use super::relayed::{Offered, open};
 use crate::account::Account;
@@ -198,7 +198,7 @@ impl Claimed {
         assigned: bool,
         generation: u64,
         authentication: Option<Proved>,
-    ) -> Settings {
+    ) -> (Box<Settings>, Beginning) {
         let Claimed { asked, account, owner, session, session_present, offered, .. } = self;
         let plan = account.plan();
         let mut terms = Terms::new(&asked, config, &plan.caps);
@@ -225,7 +225,7 @@ impl Claimed {
             resumed = session_present,
             "connected"
         );
-        Settings {
+        let settings = Settings {
             generation,
             config: Arc::clone(config),
             plan,
@@ -240,11 +240,9 @@ impl Claimed {
             session_expiry: terms.session_expiry,
             max_packet_size: terms.max_packet_size,
             wants_reasons: asked.wants_reasons,
-            authentication: authentication.map(|(method, _)| Authentication { method, exchange: None }),
-            connack,
-            input,
-            relayed: offered.map(|offered| offered.relayed),
-        }
+            authentication: authentication.map(|(method, _)| Box::new(Authentication { method, exchange: None })),
+        };
+        (Box::new(settings), Beginning { connack, input, relayed: offered.map(|offered| offered.relayed) })
     }
 }
 

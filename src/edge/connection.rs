@@ -51,7 +51,11 @@ pub(super) struct Settings {
     pub(super) max_packet_size: u32,
     pub(super) wants_reasons: bool,
     /// How the client has proved who it is, if by an authentication method.
-    pub(super) authentication: Option<Authentication>,
+    pub(super) authentication: Option<Box<Authentication>>,
+}
+
+/// What a connection begins with, and does not keep.
+pub(super) struct Beginning {
     /// The CONNACK, not yet sent.
     pub(super) connack: Vec<u8>,
     /// What the client has sent after its CONNECT.
@@ -107,7 +111,8 @@ const ROUNDS: usize = 8;
 /// Milliseconds after which a wait for a moment of the wall clock is looked at again.
 const WALL_CLOCK_CHECK: u64 = 30_000;
 impl Connection {
-    pub(super) fn new(hub: Arc<Hub>, stream: ByteStream, mut settings: Settings) -> Self {
+    pub(super) fn new(hub: Arc<Hub>, stream: ByteStream, settings: Box<Settings>, beginning: Beginning) -> Self {
+        let Beginning { connack, input, relayed } = beginning;
         let now = hub.clock.now();
         let heard = now.mono;
         let own = OwnTopics::of(&settings.session, now);
@@ -116,10 +121,10 @@ impl Connection {
             settings.client.account.watch(settings.session.mailbox());
         }
         Connection {
-            input: std::mem::take(&mut settings.input),
-            unsent: Unsent::from(std::mem::take(&mut settings.connack)),
-            relayed: settings.relayed.take(),
-            settings: Box::new(settings),
+            input,
+            unsent: Unsent::from(connack),
+            relayed,
+            settings,
             hub,
             stream,
             publisher: Publisher::default(),

@@ -14,7 +14,7 @@ use super::answer::{self, Reasons};
 use super::authenticate::authenticate;
 use super::claim::{check_connack, claim};
 use super::closing::{linger, write_all};
-use super::connection::{Connection, Settings};
+use super::connection::{Beginning, Connection, Settings};
 use super::own_topics::is_own;
 use super::scratch;
 use crate::config::Config;
@@ -52,7 +52,7 @@ pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted, since: u64) ->
         }
     };
     match negotiate(hub, &mut stream, peer, since).await {
-        Ok(settings) => Some(Box::new(Connection::new(Arc::clone(hub), stream, *settings))),
+        Ok((settings, beginning)) => Some(Box::new(Connection::new(Arc::clone(hub), stream, settings, beginning))),
         Err(refused) => {
             hub.stats.connections_refused.add(1);
             match refused {
@@ -154,7 +154,7 @@ async fn negotiate(
     stream: &mut ByteStream,
     peer: Option<SocketAddr>,
     since: u64,
-) -> Result<Box<Settings>, Refused> {
+) -> Result<(Box<Settings>, Beginning), Refused> {
     // Before the configuration itself: a change in between is then noticed.
     let generation = hub.generation();
     let config = hub.config.load_full();
@@ -213,18 +213,7 @@ async fn negotiate(
 
     check_connack(&asked, &config, &account, assigned, authentication.as_ref())?;
     let claimed = claim(hub, &account, asked, &config, now).await?.relay(hub, &connect, &config).await?;
-    Ok(Box::new(claimed.settle(
-        hub,
-        &config,
-        identity,
-        client,
-        access,
-        will,
-        input,
-        assigned,
-        generation,
-        authentication,
-    )))
+    Ok(claimed.settle(hub, &config, identity, client, access, will, input, assigned, generation, authentication))
 }
 
 /// What connections are counted by: an IPv4 address, or the /64 of an IPv6 address, which is one customer's to vary.

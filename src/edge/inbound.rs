@@ -64,6 +64,13 @@ impl Connection {
         if first >> 4 == 3 {
             return self.publish(first, body, now, out);
         }
+        // The acknowledgement that comes by the thousand: success, in every version.
+        if let (0x40, &[high, low], None) = (first, body, &self.relayed)
+            && let Some(id) = PacketId::new(u16::from_be_bytes([high, low]))
+        {
+            self.settings.session.puback(id);
+            return Ok(Flow::On);
+        }
         let packet = Packet::decode(self.version(), first, body)?;
         if self.relayed.is_some() && self.relay(first, body, &packet, out) {
             return Ok(Flow::On);
@@ -271,14 +278,12 @@ impl Connection {
             }
             OnPublish::Pause | OnPublish::Deny => {}
         }
-        let reasons = Reasons { text: &denial.to_string(), denial: Some(&denial) };
         match (publish.qos, publish.packet_id, self.version()) {
             (QoS::AtMostOnce, ..) | (_, None, _) => self.hub.stats.dropped_publish_limit.add(1),
-            (QoS::AtLeastOnce, Some(id), Version::V5) => {
-                answer::ack(out, self.addressee(), AckKind::PubAck, id, ReasonCode::QuotaExceeded, &reasons);
-            }
-            (QoS::ExactlyOnce, Some(id), Version::V5) => {
-                answer::ack(out, self.addressee(), AckKind::PubRec, id, ReasonCode::QuotaExceeded, &reasons);
+            (qos, Some(id), Version::V5) => {
+                let reasons = Reasons { text: &denial.to_string(), denial: Some(&denial) };
+                let kind = if qos == QoS::AtLeastOnce { AckKind::PubAck } else { AckKind::PubRec };
+                answer::ack(out, self.addressee(), kind, id, ReasonCode::QuotaExceeded, &reasons);
             }
             // There is no negative acknowledgement: the client keeps it and sends it again.
             (_, Some(_), Version::V3 | Version::V4) => return Err(End::denied(denial)),

@@ -2,6 +2,7 @@
 //! that messages are put into. Called by the edge; it knows no socket and no clock, and its cost follows the depth of a
 //! topic, never the number of filters, topics or clients.
 
+mod children;
 mod mailbox;
 mod message;
 mod retained;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::children::Children;
 use super::shared::Group;
 use super::{Delivery, Mailbox, Message, SubscriptionIds};
 use crate::wire::QoS;
@@ -36,8 +37,8 @@ pub(super) struct Tree {
 }
 
 #[derive(Default)]
-struct Node {
-    children: HashMap<Box<[u8]>, Box<Node>>,
+pub(super) struct Node {
+    children: Children,
     plus: Option<Box<Node>>,
     /// Filters that end at this level.
     here: Option<Box<Subscribers>>,
@@ -49,7 +50,13 @@ struct Node {
 #[derive(Default)]
 struct Subscribers {
     list: Vec<Subscription>,
-    /// Where each session is in `list`, once that is too long to look through.
+    /// What few filters have.
+    more: Option<Box<More>>,
+}
+
+#[derive(Default)]
+struct More {
+    /// Where each session is in the list, once that is too long to look through.
     index: Option<HashMap<u64, usize>>,
     groups: Vec<(Box<str>, Arc<Group>)>,
 }
@@ -68,7 +75,7 @@ impl Tree {
                 None => break &mut node.here,
                 Some(b"#") => break &mut node.below,
                 Some(b"+") => node = node.plus.get_or_insert_default(),
-                Some(level) => node = node.children.entry(level.into()).or_default(),
+                Some(level) => node = node.children.get_or_insert(level),
             }
         };
         slot.get_or_insert_default().insert(share, subscription);
@@ -102,7 +109,7 @@ impl Tree {
                 }
                 Some(remaining) => {
                     let (level, after) = split_level(remaining);
-                    let literal = node.children.get(level).map(Box::as_ref);
+                    let literal = node.children.get(level);
                     let plus = node.plus.as_deref().filter(|_| wildcards);
                     match (literal, plus) {
                         (Some(literal), Some(plus)) => {
@@ -158,15 +165,15 @@ enum Slot {
 
 impl Node {
     fn is_empty(&self) -> bool {
-        self.children.is_empty() && self.plus.is_none() && self.here.is_none() && self.below.is_none()
+        self.children.len() == 0 && self.plus.is_none() && self.here.is_none() && self.below.is_none()
     }
 
     fn child(&self, level: &[u8]) -> Option<&Node> {
-        if level == b"+" { self.plus.as_deref() } else { self.children.get(level).map(Box::as_ref) }
+        if level == b"+" { self.plus.as_deref() } else { self.children.get(level) }
     }
 
     fn child_mut(&mut self, level: &[u8]) -> Option<&mut Node> {
-        if level == b"+" { self.plus.as_deref_mut() } else { self.children.get_mut(level).map(Box::as_mut) }
+        if level == b"+" { self.plus.as_deref_mut() } else { self.children.get_mut(level) }
     }
 
     fn drop_child(&mut self, level: &[u8]) {
@@ -174,9 +181,6 @@ impl Node {
             self.plus = None;
         } else {
             self.children.remove(level);
-            if self.children.len() * 4 < self.children.capacity() {
-                self.children.shrink_to_fit();
-            }
         }
     }
 
@@ -231,10 +235,11 @@ impl Node {
 impl Drop for Node {
     /// Takes deep chains apart one by one: a filter of thousands of levels must not use up the stack.
     fn drop(&mut self) {
-        let mut below: Vec<Box<Node>> = self.children.drain().map(|(_, node)| node).collect();
+        let mut below = Vec::new();
+        self.children.drain(&mut below);
         below.extend(self.plus.take());
         while let Some(mut node) = below.pop() {
-            below.extend(node.children.drain().map(|(_, node)| node));
+            node.children.drain(&mut below);
             below.extend(node.plus.take());
         }
     }
@@ -243,11 +248,12 @@ impl Drop for Node {
 impl Subscribers {
     fn insert(&mut self, share: Option<&str>, subscription: Subscription) {
         if let Some(name) = share {
-            let group = match self.groups.iter().find(|(n, _)| n.as_ref() == name) {
-                Some((_, group)) => group,
+            let groups = &mut self.more.get_or_insert_default().groups;
+            let group = match groups.iter().position(|(n, _)| n.as_ref() == name) {
+                Some(at) => &groups[at].1,
                 None => {
-                    self.groups.push((name.into(), Arc::default()));
-                    &self.groups[self.groups.len() - 1].1
+                    groups.push((name.into(), Arc::default()));
+                    &groups[groups.len() - 1].1
                 }
             };
             group.insert(subscription);
@@ -263,41 +269,47 @@ impl Subscribers {
             self.list.reserve_exact(1);
         }
         self.list.push(subscription);
-        match &mut self.index {
-            Some(index) => {
-                index.insert(id, self.list.len() - 1);
-            }
-            None if self.list.len() > LINEAR => {
-                self.index = Some(self.list.iter().enumerate().map(|(at, s)| (s.mailbox.id(), at)).collect());
-            }
-            None => {}
+        if let Some(index) = self.index_mut() {
+            let at = index.len();
+            index.insert(id, at);
+        } else if self.list.len() > LINEAR {
+            let index = self.list.iter().enumerate().map(|(at, s)| (s.mailbox.id(), at)).collect();
+            self.more.get_or_insert_default().index = Some(index);
         }
     }
 
     /// Removes a session; tells whether no one is left.
     fn remove(&mut self, share: Option<&str>, mailbox: u64) -> bool {
         if let Some(name) = share {
-            self.groups.retain(|(n, group)| n.as_ref() != name || !group.remove(mailbox));
+            if let Some(more) = &mut self.more {
+                more.groups.retain(|(n, group)| n.as_ref() != name || !group.remove(mailbox));
+            }
         } else if let Some(at) = self.position(mailbox) {
             self.list.swap_remove(at);
-            if let Some(index) = &mut self.index {
+            let moved = self.list.get(at).map(|moved| moved.mailbox.id());
+            if let Some(index) = self.index_mut() {
                 index.remove(&mailbox);
-                if let Some(moved) = self.list.get(at) {
-                    index.insert(moved.mailbox.id(), at);
-                }
+                index.extend(moved.map(|moved| (moved, at)));
             }
-            if self.list.len() <= LINEAR / 2 {
-                self.index = None;
+            if let Some(more) = self.more.as_mut().filter(|_| self.list.len() <= LINEAR / 2) {
+                more.index = None;
             }
             if self.list.len() * 4 < self.list.capacity() {
                 self.list.shrink_to_fit();
             }
         }
-        self.list.is_empty() && self.groups.is_empty()
+        if self.more.as_ref().is_some_and(|more| more.index.is_none() && more.groups.is_empty()) {
+            self.more = None;
+        }
+        self.list.is_empty() && self.more.is_none()
+    }
+
+    fn index_mut(&mut self) -> Option<&mut HashMap<u64, usize>> {
+        self.more.as_mut()?.index.as_mut()
     }
 
     fn position(&self, mailbox: u64) -> Option<usize> {
-        match &self.index {
+        match self.more.as_ref().and_then(|more| more.index.as_ref()) {
             Some(index) => index.get(&mailbox).copied(),
             None => self.list.iter().position(|s| s.mailbox.id() == mailbox),
         }
@@ -305,7 +317,9 @@ impl Subscribers {
 
     fn collect(&self, targets: &mut Vec<Target>, groups: &mut Vec<Arc<Group>>) {
         targets.extend(self.list.iter().cloned().map(Target::from));
-        groups.extend(self.groups.iter().map(|(_, group)| Arc::clone(group)));
+        if let Some(more) = &self.more {
+            groups.extend(more.groups.iter().map(|(_, group)| Arc::clone(group)));
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod link;
 mod registry;
 mod relayed;
+mod subscriptions;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use hashbrown::HashMap;
 pub(crate) use link::Link;
 pub(crate) use registry::{Claim, Due, Parked, PendingWill, Registry, Released};
 pub(crate) use relayed::Relayed;
+use subscriptions::Subscriptions;
 
 use crate::router::{Delivery, Group, Held, Mailbox};
 use crate::stats::Stats;
@@ -22,10 +24,10 @@ use crate::wire::{AckKind, PacketId, QoS, ReasonCode, SubscriptionOptions, put_a
 /// What the broker keeps for a client identifier, connected or not [MQTT-3.1.2-23].
 pub(crate) struct Session {
     mailbox: Arc<Mailbox>,
-    subscriptions: HashMap<Box<str>, Subscribed>,
+    subscriptions: Subscriptions,
     /// Packet identifiers of QoS 2 messages taken from the client and not yet released by it, and whether that was on this
     /// connection.
-    inbound: HashMap<u16, bool>,
+    inbound: Option<Box<HashMap<u16, bool>>>,
     /// How many of them were taken on this connection.
     open_here: usize,
     /// What was sent at QoS 1 and 2 and is not done, in the order of sending.
@@ -88,8 +90,8 @@ impl Session {
     pub(crate) fn new(mailbox: Arc<Mailbox>) -> Self {
         Session {
             mailbox,
-            subscriptions: HashMap::new(),
-            inbound: HashMap::new(),
+            subscriptions: Subscriptions::default(),
+            inbound: None,
             open_here: 0,
             outbound: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -107,21 +109,12 @@ impl Session {
 
     /// Remembers a subscription; tells whether its filter is new [MQTT-3.8.4-3].
     pub(crate) fn subscribe(&mut self, filter: &str, subscribed: Subscribed) -> bool {
-        match self.subscriptions.get_mut(filter) {
-            Some(known) => {
-                *known = subscribed;
-                false
-            }
-            None => {
-                self.subscriptions.insert(filter.into(), subscribed);
-                true
-            }
-        }
+        self.subscriptions.insert(filter, subscribed)
     }
 
     /// Forgets a subscription; tells whether there was one.
     pub(crate) fn unsubscribe(&mut self, filter: &str) -> bool {
-        self.subscriptions.remove(filter).is_some()
+        self.subscriptions.remove(filter)
     }
 
     /// What is to be known of the deliveries of a session that another broker keeps.
@@ -130,7 +123,7 @@ impl Session {
     }
 
     pub(crate) fn is_subscribed(&self, filter: &str) -> bool {
-        self.subscriptions.contains_key(filter)
+        self.subscriptions.contains(filter)
     }
 
     pub(crate) fn subscription_count(&self) -> usize {
@@ -139,23 +132,23 @@ impl Session {
 
     /// Every filter with what holds for it.
     pub(crate) fn subscriptions(&self) -> impl Iterator<Item = (&str, Subscribed)> {
-        self.subscriptions.iter().map(|(filter, subscribed)| (filter.as_ref(), *subscribed))
+        self.subscriptions.iter()
     }
 
     pub(crate) fn filters(&self) -> impl Iterator<Item = &str> {
-        self.subscriptions.keys().map(AsRef::as_ref)
+        self.subscriptions.iter().map(|(filter, _)| filter)
     }
 
     // From the client.
 
     /// Whether a QoS 2 packet identifier is open: a PUBLISH with it is the same message again [MQTT-4.3.3-10].
     pub(crate) fn is_open(&self, id: PacketId) -> bool {
-        self.inbound.contains_key(&id.get())
+        self.inbound.as_ref().is_some_and(|inbound| inbound.contains_key(&id.get()))
     }
 
     /// Whether it was opened on this connection.
     pub(crate) fn is_open_here(&self, id: PacketId) -> bool {
-        self.inbound.get(&id.get()) == Some(&true)
+        self.inbound.as_ref().is_some_and(|inbound| inbound.get(&id.get()) == Some(&true))
     }
 
     /// How many QoS 2 messages the client has opened on this connection: they count against the Receive Maximum it was given,
@@ -166,17 +159,15 @@ impl Session {
 
     /// Opens a QoS 2 packet identifier, when PUBREC is about to be sent.
     pub(crate) fn open(&mut self, id: PacketId) {
-        let known = self.inbound.insert(id.get(), true);
+        let known = self.inbound.get_or_insert_default().insert(id.get(), true);
         self.open_here += usize::from(known != Some(true));
     }
 
     /// PUBREL: closes the packet identifier; tells whether it was open.
     pub(crate) fn release(&mut self, id: PacketId) -> bool {
-        let was_open = self.inbound.remove(&id.get());
+        let was_open = self.inbound.as_mut().and_then(|inbound| inbound.remove(&id.get()));
         self.open_here -= usize::from(was_open == Some(true));
-        if self.inbound.is_empty() && self.inbound.capacity() > 64 {
-            self.inbound = HashMap::new();
-        }
+        self.inbound.take_if(|inbound| inbound.is_empty() && inbound.capacity() > 64);
         was_open.is_some()
     }
 
@@ -242,7 +233,9 @@ impl Session {
     /// [MQTT-4.4.0-1].
     pub(crate) fn resume(&mut self) {
         self.open_here = 0;
-        self.inbound.values_mut().for_each(|opened_here| *opened_here = false);
+        if let Some(inbound) = &mut self.inbound {
+            inbound.values_mut().for_each(|opened_here| *opened_here = false);
+        }
         self.in_flight = 0;
         self.resending = !self.outbound.is_empty();
         for outbound in &mut self.outbound {
@@ -362,7 +355,12 @@ impl Session {
     }
 
     fn done(&mut self, found: Option<usize>) -> bool {
-        let Some(outbound) = found.and_then(|at| self.outbound.remove(at)) else { return false };
+        let outbound = found.and_then(|at| match at {
+            // Nearly always.
+            0 => self.outbound.pop_front(),
+            at => self.outbound.remove(at),
+        });
+        let Some(outbound) = outbound else { return false };
         self.in_flight -= usize::from(outbound.sent);
         if self.outbound.is_empty() && self.outbound.capacity() > 8 {
             self.outbound = VecDeque::new();

@@ -15,7 +15,12 @@ fn nodes(tree: &Tree) -> usize {
     let mut count = 0;
     let mut rest = vec![&tree.root];
     while let Some(node) = rest.pop() {
-        rest.extend(node.children.values().map(Box::as_ref).chain(node.plus.as_deref()));
+        rest.extend(match &node.children {
+            Children::None => Vec::new(),
+            Children::One(_, only) => vec![&**only],
+            Children::Many(many) => many.values().map(Box::as_ref).collect(),
+        });
+        rest.extend(node.plus.as_deref());
         count += 1;
     }
     count - 1
