@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::config;
-use crate::limits::{DeviceMeters, Meters, Plan, Reading, UnixMillis};
+use crate::limits::{Caps, DeviceMeters, Meters, Plan, Reading, UnixMillis};
 use crate::router::{Mailbox, QueueCaps, Space};
 use crate::session::Registry;
 
@@ -140,12 +140,7 @@ impl Account {
 
     /// What may wait for one session of this profile.
     pub(crate) fn queue_caps(&self) -> QueueCaps {
-        let caps = &self.plan.load().caps;
-        QueueCaps {
-            messages: caps.max_queued_messages,
-            bytes: caps.max_queued_bytes,
-            replay: caps.max_retained_messages,
-        }
+        queue_caps(&self.plan.load().caps)
     }
 
     /// Counts one more connection, if `max_connections` allows it.
@@ -159,6 +154,17 @@ impl Account {
     /// Counts one connection less.
     pub(crate) fn leave(&self) {
         self.connections.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The caps of a plan on what may wait for one session.
+pub(crate) fn queue_caps(caps: &Caps) -> QueueCaps {
+    // More than that is not to be had.
+    let count = |cap: usize| cap.try_into().unwrap_or(u32::MAX);
+    QueueCaps {
+        messages: count(caps.max_queued_messages),
+        replay: count(caps.max_retained_messages),
+        bytes: caps.max_queued_bytes,
     }
 }
 

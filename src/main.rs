@@ -144,6 +144,8 @@ fn run(options: &Options) -> ExitCode {
         }
     };
     start_log(options);
+    // Pages of two megabytes would make a broker of few clients as large as one of many. Where that cannot be said, so be it.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     // A connection is a file descriptor: take as many as we may have.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the number of open files cannot be raised: fewer clients can connect");

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
+use crate::account::queue_caps;
 use crate::limits::Caps;
-use crate::router::{self, Held, Mailbox, QueueCaps, Subscription};
+use crate::router::{self, Held, Mailbox, Subscription};
 use crate::session::{self, Link};
 use crate::stats::Stats;
 use crate::wire::{PacketId, Publish, QoS, ReasonCode, Version};
@@ -82,8 +83,7 @@ impl Default for Inbox {
     /// A mailbox of its own, under the caps of a plan that names none.
     fn default() -> Self {
         static CLIENTS: AtomicU64 = AtomicU64::new(1);
-        let Caps { max_queued_messages, max_queued_bytes, max_retained_messages, .. } = Caps::default();
-        let caps = QueueCaps { messages: max_queued_messages, bytes: max_queued_bytes, replay: max_retained_messages };
+        let caps = queue_caps(&Caps::default());
         let mailbox = Arc::new(Mailbox::new(caps, CLIENTS.fetch_add(1, Ordering::Relaxed)));
         Inbox { mailbox, taken: VecDeque::new() }
     }

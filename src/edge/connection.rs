@@ -1,7 +1,7 @@
 //! The loop of a connected client: read all there is, handle all of it, take all that waits for the client, write once. It
 //! sleeps until the socket, the mailbox or a moment wakes it. What packets mean is in `inbound`, what goes out in `outbound`.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::Open;
 use super::answer::{self, Addressee, Reasons};
 use super::closing::{forget_will, leave, linger, write_all};
 use super::end::{End, How, Step};
@@ -80,7 +81,7 @@ pub(super) struct Connection {
     pub(super) unsent: Unsent,
     pub(super) publisher: Publisher,
     /// Topics that the client has given aliases, by alias less one.
-    pub(super) aliases: Vec<Option<Arc<str>>>,
+    pub(super) aliases: Option<Box<Vec<Option<Arc<str>>>>>,
     /// When the client was last heard, in monotonic milliseconds.
     heard: u64,
     /// Reading is paused until then (wall clock), under `publish: pause`.
@@ -90,12 +91,41 @@ pub(super) struct Connection {
     /// The other side, where the client is relayed.
     pub(super) relayed: Option<Box<Relayed>>,
     /// How often the client was denied in the current window of each kind.
-    pub(super) denials: Denials,
+    pub(super) denials: Option<Box<Denials>>,
     /// The broker's own topics that the client has subscribed.
     pub(super) own: Option<Box<OwnTopics>>,
     /// How many first denials of its profile it has heard of.
     pub(super) first_denials: u64,
     timer: Option<Timer>,
+    /// Whether it was worked on before.
+    begun: bool,
+    /// Counts it as open.
+    _open: Open,
+}
+
+/// The task of a connection: it serves the client until it is gone, and leaves its session in order. A future made by hand, as
+/// it is what an idle client keeps: two words, while what it takes to end is allocated when it ends.
+pub(super) enum Serving {
+    Working(Box<Connection>),
+    Ending(Box<Pin<Box<dyn Future<Output = ()> + Send>>>),
+    Done,
+}
+
+impl Future for Serving {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Serving::Working(connection) = &mut *self {
+            let Poll::Ready(end) = connection.poll(cx) else { return Poll::Pending };
+            if let Serving::Working(connection) = std::mem::replace(&mut *self, Serving::Done) {
+                *self = Serving::Ending(Box::new(Box::pin(connection.close(end))));
+            }
+        }
+        match &mut *self {
+            Serving::Ending(ending) => ending.as_mut().as_mut().poll(cx),
+            Serving::Working(_) | Serving::Done => Poll::Ready(()),
+        }
+    }
 }
 
 struct Timer {
@@ -111,7 +141,13 @@ const ROUNDS: usize = 8;
 /// Milliseconds after which a wait for a moment of the wall clock is looked at again.
 const WALL_CLOCK_CHECK: u64 = 30_000;
 impl Connection {
-    pub(super) fn new(hub: Arc<Hub>, stream: ByteStream, settings: Box<Settings>, beginning: Beginning) -> Self {
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        stream: ByteStream,
+        settings: Box<Settings>,
+        beginning: Beginning,
+        open: Open,
+    ) -> Self {
         let Beginning { connack, input, relayed } = beginning;
         let now = hub.clock.now();
         let heard = now.mono;
@@ -128,45 +164,40 @@ impl Connection {
             hub,
             stream,
             publisher: Publisher::default(),
-            aliases: Vec::new(),
+            aliases: None,
             heard,
             paused: None,
             deferred: None,
-            denials: Denials::default(),
+            denials: None,
             own,
             first_denials,
             timer: None,
+            begun: false,
+            _open: open,
         }
     }
 
-    /// Serves the client until it is gone, and leaves its session in order.
-    pub(super) async fn run(mut self: Box<Self>) {
-        let mut first = true;
-        let end = poll_fn(|cx| {
-            let begin = std::mem::take(&mut first);
-            // A panic ends this connection alone. Its session ends with it: what state it is in nobody can say.
-            let polled =
-                std::panic::catch_unwind(AssertUnwindSafe(|| scratch::with(|scratch| self.poll(cx, scratch, begin))));
-            polled.unwrap_or_else(|_| {
-                self.hub.stats.panics.add(1);
-                self.settings.session_expiry = 0;
-                Poll::Ready(End::told(ReasonCode::UnspecifiedError, "the broker failed on this connection"))
+    /// Works on whatever there is; ready with the end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Box<End>> {
+        // A panic ends this connection alone. Its session ends with it: what state it is in nobody can say.
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            scratch::with(|scratch| {
+                let begin = !std::mem::replace(&mut self.begun, true);
+                match self.work(cx, scratch, begin) {
+                    Ok(()) => Poll::Pending,
+                    Err(end) => {
+                        // What was handled before the end is answered.
+                        self.unsent.append(&scratch.out);
+                        Poll::Ready(end)
+                    }
+                }
             })
+        }));
+        polled.unwrap_or_else(|_| {
+            self.hub.stats.panics.add(1);
+            self.settings.session_expiry = 0;
+            Poll::Ready(End::told(ReasonCode::UnspecifiedError, "the broker failed on this connection"))
         })
-        .await;
-        // What it takes to end is allocated when it ends.
-        Box::pin(self.close(end)).await;
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, begin: bool) -> Poll<Box<End>> {
-        match self.work(cx, scratch, begin) {
-            Ok(()) => Poll::Pending,
-            Err(end) => {
-                // What was handled before the end is answered.
-                self.unsent.append(&scratch.out);
-                Poll::Ready(end)
-            }
-        }
     }
 
     /// Works until there is nothing to do, and arranges to be woken.
@@ -401,7 +432,7 @@ impl Connection {
         }
         let now = self.hub.clock.now();
         self.hub.hooks.disconnect(&client, end.reason, now);
-        let Connection { hub, mut stream, mut settings, unsent, relayed, .. } = *self;
+        let Connection { hub, mut stream, mut settings, unsent, relayed, _open, .. } = *self;
         if let Some(relayed) = relayed {
             let forget_will = forget_will(&hub, &mut settings, &end, now);
             relayed.close(&hub, &end, forget_will, settings.session_expiry).await;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::Open;
 use super::answer::{self, Reasons};
 use super::authenticate::authenticate;
 use super::claim::{check_connack, claim};
@@ -41,7 +42,7 @@ pub(super) enum Refused {
 }
 
 /// Brings a new connection to its CONNACK, or to its end.
-pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted, since: u64) -> Option<Box<Connection>> {
+pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted, since: u64, open: Open) -> Option<Box<Connection>> {
     let peer = accepted.peer();
     let mut stream = match establish(hub, accepted, since).await {
         Ok(stream) => stream,
@@ -52,7 +53,9 @@ pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted, since: u64) ->
         }
     };
     match negotiate(hub, &mut stream, peer, since).await {
-        Ok((settings, beginning)) => Some(Box::new(Connection::new(Arc::clone(hub), stream, settings, beginning))),
+        Ok((settings, beginning)) => {
+            Some(Box::new(Connection::new(Arc::clone(hub), stream, settings, beginning, open)))
+        }
         Err(refused) => {
             hub.stats.connections_refused.add(1);
             match refused {

@@ -255,13 +255,14 @@ impl Connection {
         }
         let at = usize::from(alias) - 1;
         if !publish.topic.is_empty() {
-            if self.aliases.len() <= at {
-                self.aliases.resize(at + 1, None);
+            let aliases = self.aliases.get_or_insert_default();
+            if aliases.len() <= at {
+                aliases.resize(at + 1, None);
             }
-            self.aliases[at] = Some(publish.topic.into());
+            aliases[at] = Some(publish.topic.into());
             return Ok(None);
         }
-        match self.aliases.get(at) {
+        match self.aliases.as_ref().and_then(|aliases| aliases.get(at)) {
             Some(Some(topic)) => Ok(Some(Arc::clone(topic))),
             _ => Err(End::told(ReasonCode::ProtocolError, "a topic alias that was never given a topic")),
         }
@@ -294,7 +295,9 @@ impl Connection {
 
     /// Counts what the client was denied in a window, up to `disconnect_after`.
     pub(super) fn count_denial(&mut self, denial: Box<Denial>) -> Step<()> {
-        if self.denials.count(denial.limit.window, denial.resets_at) >= self.settings.plan.disconnect_after {
+        if self.denials.get_or_insert_default().count(denial.limit.window, denial.resets_at)
+            >= self.settings.plan.disconnect_after
+        {
             return Err(End::denied(denial));
         }
         Ok(())

@@ -19,6 +19,7 @@ mod tallies;
 
 use std::sync::Arc;
 
+use self::connection::Serving;
 use crate::hub::Hub;
 use crate::net::Accepted;
 
@@ -26,19 +27,17 @@ use crate::net::Accepted;
 pub(crate) async fn serve(hub: Arc<Hub>, accepted: Accepted, since: u64) {
     hub.stats.connections.add(1);
     hub.stats.connections_opened.add(1);
-    let open = Open(&hub);
-    // The handshake's state is boxed, and given back before the connection settles down to work.
-    let connection = Box::pin(handshake::handshake(&hub, accepted, since)).await;
-    if let Some(connection) = connection {
-        connection.run().await;
+    let open = Open(Arc::clone(&hub));
+    if let Some(connection) = handshake::handshake(&hub, accepted, since, open).await {
+        // A task of its own: that of the handshake, with all it took, is given back.
+        tokio::spawn(Serving::Working(connection));
     }
-    drop(open);
 }
 
 /// Counts the connection as open for as long as it lives, however it ends.
-struct Open<'a>(&'a Hub);
+struct Open(Arc<Hub>);
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
         self.0.stats.connections.sub(1);
     }

@@ -15,10 +15,10 @@ use crate::wire::QoS;
 /// How much may wait for one session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caps {
-    pub(crate) messages: usize,
-    pub(crate) bytes: u64,
+    pub(crate) messages: u32,
     /// Retained messages that wait to be sent for new subscriptions.
-    pub(crate) replay: usize,
+    pub(crate) replay: u32,
+    pub(crate) bytes: u64,
 }
 
 /// What a connection is told from outside.
@@ -43,7 +43,7 @@ struct Inner {
     /// Bytes in `queue`, replays aside: those are shared with the retained messages anyway.
     bytes: u64,
     /// How many in `queue` are replays.
-    replays: usize,
+    replays: u32,
     /// What in `queue` could be dropped for a message of a higher QoS.
     droppable: Held,
     /// What the connection has taken and cannot send yet: it counts towards the caps.
@@ -60,10 +60,10 @@ struct Inner {
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     /// Messages, replays aside.
-    pub(crate) messages: usize,
-    /// Their bytes.
+    pub(crate) messages: u32,
+    pub(crate) replays: u32,
+    /// The bytes of the messages.
     pub(crate) bytes: u64,
-    pub(crate) replays: usize,
 }
 
 impl Held {
@@ -160,7 +160,7 @@ impl Mailbox {
     /// Whether its session is connected and has room for one more message: for a sender that can wait for that.
     pub(crate) fn has_room(&self) -> bool {
         let inner = self.inner.lock();
-        let messages = inner.queue.len() - inner.replays + inner.held.messages;
+        let messages = inner.queued() + inner.held.messages;
         inner.state == State::Connected
             && messages < inner.caps.messages
             && inner.bytes + inner.held.bytes < inner.caps.bytes
@@ -284,7 +284,7 @@ impl Inner {
     /// Keeps the sums of the queue as a delivery goes in or out.
     fn note(&mut self, delivery: &Delivery, goes_in: bool) {
         let size = delivery.message.size() as u64;
-        let count = |messages: &mut usize| if goes_in { *messages += 1 } else { *messages -= 1 };
+        let count = |messages: &mut u32| if goes_in { *messages += 1 } else { *messages -= 1 };
         let weigh = |bytes: &mut u64| if goes_in { *bytes += size } else { *bytes -= size };
         if delivery.replay {
             return count(&mut self.replays);
@@ -294,6 +294,11 @@ impl Inner {
             count(&mut self.droppable.messages);
             weigh(&mut self.droppable.bytes);
         }
+    }
+
+    /// Messages in the queue, replays aside. There are never more than the caps say.
+    fn queued(&self) -> u32 {
+        self.queue.len() as u32 - self.replays
     }
 
     fn recount(&mut self) {
@@ -316,7 +321,7 @@ impl Inner {
         }
         let size = delivery.message.size() as u64;
         let fits = |inner: &Inner, dropped: Held| {
-            let messages = inner.queue.len() - inner.replays + inner.held.messages - dropped.messages;
+            let messages = inner.queued() + inner.held.messages - dropped.messages;
             let bytes = inner.bytes + inner.held.bytes + size - dropped.bytes;
             messages < inner.caps.messages && bytes <= inner.caps.bytes
         };

@@ -23,7 +23,7 @@ enum Slot {
         owner: u64,
         /// Where it can be told that it is taken over; nothing until it has come so far.
         mailbox: Option<Arc<Mailbox>>,
-        heir: Option<Heir>,
+        heir: Option<Box<Heir>>,
     },
     Parked(Box<Parked>),
 }
@@ -109,7 +109,7 @@ impl Registry {
         match slot {
             Slot::Connected { mailbox, heir, .. } => {
                 let (hand_over, awaited) = oneshot::channel();
-                *heir = Some(Heir { owner, hand_over });
+                *heir = Some(Box::new(Heir { owner, hand_over }));
                 if let Some(mailbox) = mailbox {
                     mailbox.signal(Signal::TakenOver);
                 }

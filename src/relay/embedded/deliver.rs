@@ -14,7 +14,7 @@ use crate::session::Ready;
 use crate::wire::{Packet, QoS, ReasonCode, put_ack};
 
 /// How much may wait in the session for quota until the router has to wait too: messages, and their bytes.
-const CONGESTED: (usize, u64) = (1_000, 1 << 20);
+const CONGESTED: (u32, u64) = (1_000, 1 << 20);
 /// Bytes of messages taken from the mailbox at a time.
 const TAKE: u64 = 64 * 1024;
 

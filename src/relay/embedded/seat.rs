@@ -64,7 +64,7 @@ pub(super) struct Subscribing {
 /// What a session may hold for its client in addition to what the router holds: it is filled only by shared subscriptions,
 /// which wait for room, and by retained messages.
 fn caps(embedded: &Embedded) -> QueueCaps {
-    QueueCaps { messages: 200, bytes: 4 << 20, replay: embedded.bounds.max_topics }
+    QueueCaps { messages: 200, bytes: 4 << 20, replay: embedded.bounds.max_topics.try_into().unwrap_or(u32::MAX) }
 }
 
 impl Taken {

@@ -48,7 +48,7 @@ impl Model {
         let counts = |d: &&Delivery| !(d.replay || without_qos_0 && d.qos == QoS::AtMostOnce);
         let queued: Vec<_> = self.queue.iter().filter(counts).collect();
         let bytes: usize = queued.iter().map(|d| d.message.size()).sum();
-        queued.len() + self.held.messages < self.caps.messages
+        queued.len() as u32 + self.held.messages < self.caps.messages
             && bytes as u64 + self.held.bytes + delivery.message.size() as u64 <= self.caps.bytes
     }
 
@@ -62,7 +62,7 @@ impl Model {
             At::Away | At::Connected => {}
         }
         if delivery.replay {
-            if self.queue.iter().filter(|d| d.replay).count() >= self.caps.replay {
+            if self.queue.iter().filter(|d| d.replay).count() as u32 >= self.caps.replay {
                 self.full += 1;
                 return false;
             }
@@ -110,7 +110,7 @@ enum Step {
     Take { max_bytes: u64, held: usize },
     Away,
     Connected,
-    Caps { messages: usize, bytes: u64, replay: usize },
+    Caps { messages: u32, bytes: u64, replay: u32 },
     End,
 }
 
@@ -122,7 +122,7 @@ fn step() -> impl Strategy<Value = Step> {
     });
     let take = (0..150u64, 0..4usize).prop_map(|(max_bytes, held)| Step::Take { max_bytes, held });
     let caps =
-        (0..10usize, 0..150u64, 0..4usize).prop_map(|(messages, bytes, replay)| Step::Caps { messages, bytes, replay });
+        (0..10u32, 0..150u64, 0..4u32).prop_map(|(messages, bytes, replay)| Step::Caps { messages, bytes, replay });
     prop_oneof![
         60 => push,
         8 => take,
@@ -155,7 +155,7 @@ proptest! {
                     // Of what was taken the connection still holds the latest, at QoS 1 and 2 only.
                     held_back = held_back.split_off(held_back.len().saturating_sub(held));
                     let size = |d: &Delivery| d.message.size() as u64;
-                    model.held = Held { messages: held_back.len(), bytes: held_back.iter().map(size).sum(), replays: 0 };
+                    model.held = Held { messages: held_back.len() as u32, bytes: held_back.iter().map(size).sum(), replays: 0 };
                     let mut taken = VecDeque::new();
                     mailbox.take(&mut taken, max_bytes, model.held);
                     prop_assert_eq!(numbers(&taken), numbers(&model.take(max_bytes)));
