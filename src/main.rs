@@ -19,7 +19,8 @@ use weir::config::{self, ConfigError, Warning};
 use weir::{Broker, Clock, Config};
 
 /// A broker makes and drops small things by the million, on whichever thread: the system's allocator takes more time for that and
-/// more memory, and keeps it. `BENCHMARKS.md` has the figures.
+/// keeps more of it. By `cargo bench --bench peers`, 2026-11-22, pairs at QoS 0 cost 0.51 µs a message with it and 0.39 µs with this
+/// one (and, in the same step, fewer tables for an idle client).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -166,7 +167,8 @@ fn run(options: &Options) -> ExitCode {
 
 /// One thread for two processors. A message costs little beside the system calls that bring it and take it away; what they
 /// set in motion, interrupts and protocol, wants processors too. With as many threads as processors, threads wake each other
-/// in vain: `BENCHMARKS.md` has the figures.
+/// in vain: by `cargo bench --bench peers -- --case trickle-qos0` on two processors, 2026-11-22, a message that came alone cost 37 µs
+/// with two threads and 21 to 29 µs with one.
 fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }

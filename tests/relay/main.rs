@@ -13,6 +13,7 @@ mod kit;
 mod away;
 mod isolation;
 mod names;
+mod secured;
 mod sessions;
 mod told;
 mod wills;
