@@ -17,7 +17,7 @@ use super::end::{End, How, Step};
 use super::own_topics::OwnTopics;
 use super::relayed::Relayed;
 use super::scratch::{self, Scratch};
-use super::tallies::{Denials, Unsent};
+use super::tallies::{Aliases, Denials, Unsent};
 use crate::clock::Now;
 use crate::config::Config;
 use crate::hooks::{Authenticator, Client};
@@ -81,7 +81,7 @@ pub(super) struct Connection {
     pub(super) unsent: Unsent,
     pub(super) publisher: Publisher,
     /// Topics that the client has given aliases, by alias less one.
-    pub(super) aliases: Option<Box<Vec<Option<Arc<str>>>>>,
+    pub(super) aliases: Option<Box<Aliases>>,
     /// When the client was last heard, in monotonic milliseconds.
     heard: u64,
     /// Reading is paused until then (wall clock), under `publish: pause`.

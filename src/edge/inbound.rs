@@ -255,14 +255,14 @@ impl Connection {
         }
         let at = usize::from(alias) - 1;
         if !publish.topic.is_empty() {
-            let aliases = self.aliases.get_or_insert_default();
+            let aliases = &mut self.aliases.get_or_insert_default().0;
             if aliases.len() <= at {
                 aliases.resize(at + 1, None);
             }
             aliases[at] = Some(publish.topic.into());
             return Ok(None);
         }
-        match self.aliases.as_ref().and_then(|aliases| aliases.get(at)) {
+        match self.aliases.as_ref().and_then(|aliases| aliases.0.get(at)) {
             Some(Some(topic)) => Ok(Some(Arc::clone(topic))),
             _ => Err(End::told(ReasonCode::ProtocolError, "a topic alias that was never given a topic")),
         }

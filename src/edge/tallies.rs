@@ -1,4 +1,7 @@
-//! Two small things that a connection keeps: how often its client was denied, and what its socket would not take yet.
+//! Small things that a connection keeps: how often its client was denied, its topic aliases, and what its socket would not
+//! take yet.
+
+use std::sync::Arc;
 
 use crate::limits::{UnixMillis, Window};
 
@@ -26,6 +29,10 @@ impl Denials {
         }
     }
 }
+
+/// Topics that a client has given aliases, by alias less one.
+#[derive(Default)]
+pub(super) struct Aliases(pub(super) Vec<Option<Arc<str>>>);
 
 /// Bytes that the socket would not take, and how many of them it has taken since.
 #[derive(Default)]

@@ -82,10 +82,10 @@ impl Children {
     }
 
     /// Moves every branch to `into`.
-    pub(super) fn drain(&mut self, into: &mut Vec<Box<Node>>) {
+    pub(super) fn drain(&mut self, into: &mut impl Extend<Box<Node>>) {
         match std::mem::take(self) {
             Children::None => {}
-            Children::One(_, node) => into.push(node),
+            Children::One(_, node) => into.extend([node]),
             Children::Many(mut many) => into.extend(many.drain().map(|(_, node)| node)),
         }
     }
