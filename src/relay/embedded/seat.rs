@@ -1,6 +1,6 @@
 //! What is kept for a client identifier, connected or not: its session, its link to the router, and what it subscribes there.
 //! A connection works on it while it owns it; another that comes for the same identifier takes it over where it stands. Called
-//! by the links and by [`Embedded`](super::Embedded), always under the seat's lock; it knows no stream.
+//! by the links and by [`Embedded`], always under the seat's lock; it knows no stream.
 
 use std::sync::Arc;
 
