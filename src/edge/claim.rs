@@ -214,8 +214,14 @@ impl Claimed {
             if offered.is_some() { 0 } else { asked.topic_alias_maximum.min(config.mqtt.topic_alias_maximum) },
         );
         let mut connack = Vec::new();
-        let offer = Offer::new(config, said.unwrap_or_default());
+        let mut offer = Offer::new(config, said.unwrap_or_default());
         terms.connack(&asked, &offer, session_present, assigned, authentication.as_ref(), &mut connack);
+        if connack.len() > asked.max_packet_size {
+            // What the backend adds for people to read may be left out [MQTT-3.2.2-20].
+            offer.user_properties.clear();
+            connack.clear();
+            terms.connack(&asked, &offer, session_present, assigned, authentication.as_ref(), &mut connack);
+        }
         tracing::info!(
             profile = %account.name(),
             device = client.device().unwrap_or("-"),
