@@ -19,7 +19,7 @@ use crate::janitor::Janitor;
 use crate::limits::{Caps, Denial};
 use crate::relay::Relay;
 use crate::router::{Message, Publisher, RetainOutcome, Signal, Space, pass_on, split_share};
-use crate::session::{Parked, PendingWill};
+use crate::session::{Parked, PendingWill, Released};
 use crate::stats::Stats;
 use crate::wire::QoS;
 
@@ -214,6 +214,15 @@ impl Hub {
             return;
         }
         Publisher::publish_once(account.space(), &message, &self.stats);
+    }
+
+    /// A connection lets its session go: to its heir, else it is kept (`Some`) until the janitor attends to it, or over (`None`).
+    pub(crate) fn let_go(&self, account: &Arc<Account>, client_id: &str, owner: u64, parked: Option<Box<Parked>>) {
+        let session = parked.as_ref().map(|parked| parked.session.mailbox().id());
+        let released = account.registry().release(client_id, owner, parked);
+        if let (Released::Parked(Some(due)), Some(session)) = (released, session) {
+            self.janitor.enter(account, client_id, session, due);
+        }
     }
 
     /// Has the backend forget a session whose time is over, and gives its client identifier back, which is `owner`'s meanwhile.

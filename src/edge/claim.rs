@@ -16,7 +16,7 @@ use crate::identity::{Access, Identity};
 use crate::limits::Caps;
 use crate::relay::{Asking, NotOpened};
 use crate::router::{Mailbox, Message};
-use crate::session::{Claim, Link, Parked, Released, Session};
+use crate::session::{Claim, Link, Parked, Session};
 use crate::wire::{ConnAck, Connect, Packet, Properties, Property, PropertyBuf, QoS, ReasonCode, Version};
 
 /// A client identifier that this connection owns, and the session there was.
@@ -55,12 +55,7 @@ pub(super) async fn claim(
         },
     };
     if let Err((code, text)) = enter(hub, account, config) {
-        let due = parked.as_ref().map(|parked| parked.session.mailbox().id());
-        if let Released::Parked(Some(at)) = account.registry().release(&asked.client_id, owner, parked)
-            && let Some(session) = due
-        {
-            hub.janitor.enter(account, &asked.client_id, session, at);
-        }
+        hub.let_go(account, &asked.client_id, owner, parked);
         return Err(asked.refuse(code, text));
     }
     let mut expired = false;
@@ -173,12 +168,9 @@ impl Claimed {
             return;
         }
         session.park(&hub.stats);
-        let number = session.mailbox().id();
         let expires = (session_expiry != u32::MAX).then(|| now.mono + u64::from(session_expiry) * 1000);
         let parked = Box::new(Parked { session, expires, will: None });
-        if let Released::Parked(Some(due)) = account.registry().release(&asked.client_id, owner, Some(parked)) {
-            hub.janitor.enter(&account, &asked.client_id, number, due);
-        }
+        hub.let_go(&account, &asked.client_id, owner, Some(parked));
     }
 
     /// Settles what holds for this connection, and writes the CONNACK that says so.

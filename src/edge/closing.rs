@@ -15,7 +15,7 @@ use crate::clock::Now;
 use crate::hub::{Hub, WillMay};
 use crate::net::ByteStream;
 use crate::router::pass_on;
-use crate::session::{Parked, PendingWill, Released};
+use crate::session::{Parked, PendingWill};
 
 /// Milliseconds that a connection that is being closed may take to accept its last bytes.
 pub(super) const LINGER: u64 = 2_000;
@@ -55,9 +55,7 @@ pub(super) fn leave(hub: &Arc<Hub>, settings: Settings, end: &End, now: Now) {
     }
     let expires = (session_expiry != u32::MAX).then(|| now.mono + u64::from(session_expiry) * 1000);
     let parked = Box::new(Parked { session, expires, will });
-    if let Released::Parked(Some(due)) = account.registry().release(&client.client_id, owner, Some(parked)) {
-        hub.janitor.enter(&account, &client.client_id, number, due);
-    }
+    hub.let_go(&account, &client.client_id, owner, Some(parked));
 }
 
 /// Where the backend keeps the client's will: tells whether it must forget it instead of publishing it, because it may not be
