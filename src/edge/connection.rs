@@ -94,8 +94,6 @@ pub(super) struct Connection {
     pub(super) denials: Option<Box<Denials>>,
     /// The broker's own topics that the client has subscribed.
     pub(super) own: Option<Box<OwnTopics>>,
-    /// How many first denials of its profile it has heard of.
-    pub(super) first_denials: u64,
     timer: Option<Timer>,
     /// Whether it was worked on before.
     begun: bool,
@@ -152,7 +150,6 @@ impl Connection {
         let now = hub.clock.now();
         let heard = now.mono;
         let own = OwnTopics::of(&settings.session, now);
-        let first_denials = settings.client.account.first_denials();
         if own.is_some() {
             settings.client.account.watch(settings.session.mailbox());
         }
@@ -170,7 +167,6 @@ impl Connection {
             deferred: None,
             denials: None,
             own,
-            first_denials,
             timer: None,
             begun: false,
             _open: open,

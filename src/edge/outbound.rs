@@ -91,9 +91,7 @@ impl Connection {
     /// Sends what the client has subscribed of the broker's own topics, as far as there is news; tells whether there was.
     pub(super) fn deliver_own(&mut self, now: Now, out: &mut Vec<u8>) -> bool {
         let Some(own) = &mut self.own else { return false };
-        let first_denials = self.settings.client.account.first_denials();
-        let denied = std::mem::replace(&mut self.first_denials, first_denials) != first_denials;
-        let news = own.changes(&self.hub, &self.settings.client, now, denied);
+        let news = own.changes(&self.hub, &self.settings.client, now);
         for message in &news {
             self.send_own(message, false, now, out);
         }

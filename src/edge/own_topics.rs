@@ -38,6 +38,8 @@ pub(super) struct OwnTopics {
     /// When to look again, in monotonic milliseconds.
     limits_due: Option<u64>,
     sys_due: Option<u64>,
+    /// How many first denials of the profile it has heard of.
+    first_denials: u64,
 }
 
 /// A message about the broker.
@@ -96,9 +98,10 @@ impl OwnTopics {
         self.said.insert(own.topic.clone(), own.payload.clone());
     }
 
-    /// What has changed since it was last said, if it is time to look; at once where `denied` says that there was a first
-    /// denial in a window.
-    pub(super) fn changes(&mut self, hub: &Hub, client: &Client, now: Now, denied: bool) -> Vec<Own> {
+    /// What has changed since it was last said, if it is time to look: at once where there was a first denial in a window.
+    pub(super) fn changes(&mut self, hub: &Hub, client: &Client, now: Now) -> Vec<Own> {
+        let first_denials = client.account.first_denials();
+        let denied = std::mem::replace(&mut self.first_denials, first_denials) != first_denials;
         let mut all = Vec::new();
         if denied || self.limits_due.is_some_and(|due| due <= now.mono) {
             self.limits_due = Some(now.mono + LIMITS_INTERVAL);

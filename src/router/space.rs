@@ -43,11 +43,11 @@ impl Space {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// The route of a topic as of now, and the generation it is good for.
-    fn route(&self, topic: &[u8]) -> (Route, u64) {
+    /// Makes `route` that of a topic as of now; tells the generation it is good for.
+    fn route(&self, topic: &[u8], route: &mut Route) -> u64 {
+        route.clear();
         let tree = self.tree.read();
         let generation = self.generation.load(Ordering::Acquire);
-        let mut route = Route::default();
         tree.matches(topic, &mut route.targets, &mut route.groups);
         drop(tree);
         if route.targets.len() > 1 {
@@ -56,7 +56,7 @@ impl Space {
         if route.groups.len() > 1 {
             route.groups.dedup_by(|a, b| shared::same(a, b));
         }
-        (route, generation)
+        generation
     }
 
     /// Keeps a message as its topic's retained one. Where there is no room at `now` (monotonic milliseconds), messages that
@@ -85,6 +85,15 @@ impl Space {
 }
 
 impl Route {
+    /// Forgets everyone. The memory of a few is kept, for the next topic.
+    fn clear(&mut self) {
+        if self.targets.capacity() > KEPT || self.groups.capacity() > KEPT {
+            *self = Route::default();
+        }
+        self.targets.clear();
+        self.groups.clear();
+    }
+
     /// Puts the message into every mailbox of the route. Tells how many sessions it matched.
     pub(crate) fn publish(&self, message: &Message, stats: &Stats) -> usize {
         let mut matched = 0;
@@ -106,50 +115,58 @@ impl Route {
     }
 }
 
-/// A publisher's latest routes.
+/// A publisher's latest routes, the newest last.
 #[derive(Default)]
 pub(crate) struct Publisher {
     routes: Vec<Cached>,
-    /// The entry that is given up next.
-    oldest: usize,
 }
 
 struct Cached {
-    topic: Box<[u8]>,
+    topic: Vec<u8>,
     generation: u64,
     route: Route,
 }
 
 /// How many topics a publisher's routes are kept for.
 const ROUTES: usize = 4;
+/// For how many targets a route keeps memory when it becomes that of another topic; and for how many bytes of topic.
+const KEPT: usize = 64;
 
 impl Publisher {
     /// The route of a topic, from memory where it still holds.
     pub(crate) fn route(&mut self, space: &Space, topic: &[u8]) -> &Route {
         let generation = space.generation.load(Ordering::Acquire);
-        let known = self.routes.iter().position(|cached| *cached.topic == *topic);
+        let known = self.routes.iter().position(|cached| cached.topic == topic);
         let at = match known {
             Some(at) if self.routes[at].generation == generation => return &self.routes[at].route,
             Some(at) => at,
             None if self.routes.len() < ROUTES => {
+                // Most clients publish to one topic.
+                if self.routes.is_empty() {
+                    self.routes.reserve_exact(1);
+                }
                 self.routes.push(Cached { topic: topic.into(), generation: 0, route: Route::default() });
                 self.routes.len() - 1
             }
             None => {
-                self.oldest = (self.oldest + 1) % ROUTES;
-                self.routes[self.oldest].topic = topic.into();
-                self.oldest
+                // The oldest is given up.
+                self.routes.rotate_left(1);
+                let given_up = &mut self.routes[ROUTES - 1].topic;
+                given_up.clear();
+                given_up.shrink_to(KEPT);
+                given_up.extend_from_slice(topic);
+                ROUTES - 1
             }
         };
-        let (route, generation) = space.route(topic);
-        self.routes[at].generation = generation;
-        self.routes[at].route = route;
-        &self.routes[at].route
+        let cached = &mut self.routes[at];
+        cached.generation = space.route(topic, &mut cached.route);
+        &cached.route
     }
 
     /// Publishes without keeping the route: for a will, once in a session's life.
     pub(crate) fn publish_once(space: &Space, message: &Message, stats: &Stats) -> usize {
-        let (route, _) = space.route(&message.topic_bytes()[2..]);
+        let mut route = Route::default();
+        space.route(&message.topic_bytes()[2..], &mut route);
         route.publish(message, stats)
     }
 }

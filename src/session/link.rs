@@ -8,18 +8,20 @@ use crate::wire::{PacketId, Property, QoS, Version, put_publish};
 
 pub(crate) struct Link {
     version: Version,
-    quota: usize,
-    max_packet_size: usize,
+    quota: u16,
+    max_packet_size: u32,
     /// The most topic aliases that may be assigned; 0 for none [MQTT-3.1.2-27].
     alias_maximum: u16,
     /// The topics that have aliases.
-    aliases: HashMap<Box<[u8]>, u16>,
+    aliases: Option<Box<HashMap<Box<[u8]>, u16>>>,
 }
 
 impl Link {
     /// `quota`: QoS 1 and 2 messages in flight at most; `max_packet_size`: in bytes; `alias_maximum`: as the client said.
     pub(crate) fn new(version: Version, quota: u16, max_packet_size: usize, alias_maximum: u16) -> Self {
-        Link { version, quota: quota.into(), max_packet_size, alias_maximum, aliases: HashMap::new() }
+        // No packet is larger than a u32 can say.
+        let max_packet_size = max_packet_size.try_into().unwrap_or(u32::MAX);
+        Link { version, quota, max_packet_size, alias_maximum, aliases: None }
     }
 
     pub(crate) fn version(&self) -> Version {
@@ -27,11 +29,11 @@ impl Link {
     }
 
     pub(crate) fn quota(&self) -> usize {
-        self.quota
+        self.quota.into()
     }
 
     pub(crate) fn max_packet_size(&self) -> usize {
-        self.max_packet_size
+        self.max_packet_size as usize
     }
 
     /// Writes the PUBLISH of a delivery.
@@ -64,7 +66,7 @@ impl Link {
             Property::SubscriptionIdentifier(*id).encode(&mut own);
         }
         // A new alias comes beside the topic, and may make a length longer by a byte: it must still fit.
-        let (version, most) = (self.version, self.max_packet_size);
+        let (version, most) = (self.version, self.max_packet_size());
         let room = || delivery.packet_len(version, expiry) + NEW_ALIAS <= most;
         let topic = match self.alias(topic, room) {
             Alias::None => topic,
@@ -85,15 +87,16 @@ impl Link {
         if self.alias_maximum == 0 {
             return Alias::None;
         }
-        if let Some(alias) = self.aliases.get(topic) {
+        let aliases = self.aliases.get_or_insert_default();
+        if let Some(alias) = aliases.get(topic) {
             return Alias::Known(*alias);
         }
         // A short topic costs less than the property that would stand for it.
-        if self.aliases.len() >= usize::from(self.alias_maximum) || topic.len() <= 2 + 3 || !room() {
+        if aliases.len() >= usize::from(self.alias_maximum) || topic.len() <= 2 + 3 || !room() {
             return Alias::None;
         }
-        let alias = self.aliases.len() as u16 + 1;
-        self.aliases.insert(topic.into(), alias);
+        let alias = aliases.len() as u16 + 1;
+        aliases.insert(topic.into(), alias);
         Alias::New(alias)
     }
 }
