@@ -17,6 +17,7 @@
 //! `ARCHITECTURE.md` tells how the parts hang together and which way a packet takes.
 
 mod account;
+pub mod admin;
 mod admission;
 mod broker;
 mod clock;
@@ -36,6 +37,7 @@ mod relay;
 mod router;
 mod session;
 mod stats;
+pub mod usage;
 pub mod wire;
 
 pub use broker::{Broker, Builder, StartError};
