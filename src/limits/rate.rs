@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// Wall-clock time in milliseconds since 1970-01-01T00:00:00 UTC, leap seconds not counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixMillis(pub u64);
 
 /// A calendar-aligned span of time, UTC: the minute 12:45 ends at 12:46:00, whenever it was that a client started.
