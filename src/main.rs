@@ -24,6 +24,9 @@ use weir::{Broker, Clock, Config};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Turns of connections between two looks at the sockets, where a connection always has something to do: everyone else waits so
+/// many of its turns at most.
+const TURNS: u32 = 32;
 /// What a wrong configuration, or a port in use, ends with.
 const UNUSABLE: u8 = 2;
 /// Warnings that are shown one by one; of the rest only their number.
@@ -152,7 +155,8 @@ fn run(options: &Options) -> ExitCode {
         tracing::warn!(%error, "the number of open files cannot be raised: fewer clients can connect");
     }
     let threads = config.threads.map_or_else(default_threads, NonZeroUsize::get);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.worker_threads(threads).event_interval(TURNS).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "the threads of the broker cannot be started");

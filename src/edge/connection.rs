@@ -134,8 +134,10 @@ struct Timer {
 
 /// While this much waits to be written to a client, nothing more is read from it.
 pub(super) const UNSENT_HIGH: usize = 256 * 1024;
-/// Rounds of the loop before other connections are let in.
+/// Rounds of the loop, and bytes read in them, before other connections are let in: one that sends as fast as it can takes no more
+/// of each turn than the others can spare.
 const ROUNDS: usize = 8;
+const TURN: usize = 64 * 1024;
 /// Milliseconds after which a wait for a moment of the wall clock is looked at again.
 const WALL_CLOCK_CHECK: u64 = 30_000;
 impl Connection {
@@ -199,9 +201,14 @@ impl Connection {
     /// Works until there is nothing to do, and arranges to be woken.
     fn work(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, begin: bool) -> Step<()> {
         let mut handle_input = begin;
-        for _ in 0..ROUNDS {
-            let now = self.hub.clock.now();
-            self.look_around(now, scratch)?;
+        // What is there is of one moment.
+        let now = self.hub.clock.now();
+        let (mut rounds, mut read, mut look) = (0, 0, true);
+        while rounds < ROUNDS && read < TURN {
+            rounds += 1;
+            if std::mem::take(&mut look) {
+                self.look_around(now, scratch)?;
+            }
             let mut progress = false;
             if self.paused.is_some_and(|until| until <= now.wall) {
                 self.paused = None;
@@ -215,7 +222,9 @@ impl Connection {
             }
             let taken = self.relayed.as_ref().is_none_or(|relayed| relayed.takes_more());
             if self.paused.is_none() && self.unsent.len() < UNSENT_HIGH && taken {
-                progress |= self.read(cx, now, scratch)?;
+                let bytes = self.read(cx, now, scratch)?;
+                progress |= bytes > 0;
+                read += bytes;
             }
             if self.unsent.is_empty() || begin {
                 progress |= self.deliver(now, scratch)?;
@@ -235,6 +244,7 @@ impl Connection {
             if self.settings.session.mailbox().arm(cx.waker(), self.unsent.is_empty()) {
                 return Ok(());
             }
+            look = true;
         }
         // Others want to work too; we are not done.
         cx.waker().wake_by_ref();
@@ -290,12 +300,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once and handles what has come; tells whether anything has.
-    fn read(&mut self, cx: &mut Context<'_>, now: Now, scratch: &mut Scratch) -> Step<bool> {
+    /// Reads once and handles what has come; tells how many bytes have.
+    fn read(&mut self, cx: &mut Context<'_>, now: Now, scratch: &mut Scratch) -> Step<usize> {
         let mut buffer = std::mem::take(&mut scratch.read);
         let mut read = ReadBuf::new(&mut buffer);
         let result = match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
-            Poll::Pending => Ok(false),
+            Poll::Pending => Ok(0),
             Poll::Ready(Err(error)) => Err(End::lost(ReasonCode::UnspecifiedError, error.to_string())),
             Poll::Ready(Ok(())) if read.filled().is_empty() => {
                 Err(End::lost(ReasonCode::UnspecifiedError, "the connection was closed without a DISCONNECT"))
@@ -311,7 +321,7 @@ impl Connection {
                     input.extend_from_slice(read.filled());
                     self.handle(input, now, scratch)
                 }
-                .map(|()| true)
+                .map(|()| read.filled().len())
             }
         };
         scratch.read = buffer;
@@ -390,6 +400,8 @@ impl Connection {
         };
         // A timer that rings too early is wound again then: so a busy client does not wind it with every packet.
         let timer = match &mut self.timer {
+            // It has our waker, which stays the same, and is not asked before its time.
+            Some(timer) if timer.at <= next && now.mono < timer.at => return false,
             Some(timer) if timer.at <= next => timer,
             slot => {
                 let clock = self.hub.clock.clone();
