@@ -1,8 +1,12 @@
-//! The command line: runs the broker (the default), checks a configuration, makes tokens. All that it does is in the library;
-//! here are the words for it, the log, and the signals.
+//! The command line: runs the broker (the default), checks a configuration, makes tokens, and shows what a broker says of itself.
+//! All that the broker does is in the library; here are the words for it, the log, and the signals.
 
+mod api_client;
 mod clock_from_stdin;
+mod numbers;
 mod token;
+mod top;
+mod usage_report;
 
 use std::io::{IsTerminal, Write};
 use std::num::NonZeroUsize;
@@ -27,7 +31,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Turns of connections between two looks at the sockets, where a connection always has something to do: everyone else waits so
 /// many of its turns at most.
 const TURNS: u32 = 32;
-/// What a wrong configuration, or a port in use, ends with.
+/// What a wrong command line or configuration, or a port in use, ends with.
 const UNUSABLE: u8 = 2;
 /// Warnings that are shown one by one; of the rest only their number.
 const SHOWN_WARNINGS: usize = 12;
@@ -45,13 +49,16 @@ const SHOWN_WARNINGS: usize = 12;
         weir run --config /etc/weir.yaml       run with another\n  \
         weir check                             what is wrong with it, or the limits that result\n  \
         weir token new                         a token for a device, and what to write into broker.yaml\n  \
-        weir token password <secret.txt        the same for a device with a user name and a password\n\n\
+        weir token password <secret.txt        the same for a device with a user name and a password\n  \
+        weir top                               who is how close to a limit, live, from the broker that runs here\n  \
+        weir usage -p acme --month 2026-11     what the profile acme has used, day by day; --format csv for billing\n\n\
         Signals:\n  \
         SIGHUP           read the configuration again; one that is broken changes nothing\n  \
         SIGTERM, SIGINT  say goodbye to the clients and end\n\n\
         Exit codes:\n  \
         0  all went well\n  \
-        2  the configuration is unusable, or an address to listen on is; nothing was started"
+        1  it could not be done: for top and usage, the broker does not answer or refuses\n  \
+        2  the command line or the configuration is unusable, or an address to listen on is; nothing was started"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -69,6 +76,10 @@ enum Command {
     /// Make credentials for devices
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Watch profiles and their limits live in the terminal, over the API of a running broker
+    Top(top::TopArguments),
+    /// Show what a profile has used and was denied: by the day, hour or minute, as a table, CSV or JSON
+    Usage(usage_report::UsageArguments),
 }
 
 #[derive(Subcommand)]
@@ -111,6 +122,8 @@ fn main() -> ExitCode {
         Some(Command::Check) => check(&options.config),
         Some(Command::Token(TokenCommand::New)) => token::new(),
         Some(Command::Token(TokenCommand::Password)) => token::password(),
+        Some(Command::Top(arguments)) => top::run(&arguments, &options.config),
+        Some(Command::Usage(arguments)) => usage_report::run(&arguments, &options.config),
     }
 }
 
@@ -130,9 +143,14 @@ fn check(path: &Path) -> ExitCode {
     }
 }
 
-/// Prints to standard output, which may be closed: who reads the first lines only wants no more.
+/// Prints to standard output.
 fn print(text: std::fmt::Arguments<'_>) -> ExitCode {
-    match writeln!(std::io::stdout(), "{text}") {
+    written(writeln!(std::io::stdout(), "{text}"))
+}
+
+/// What writing to standard output came to. It may be closed: who reads the first lines only wants no more.
+fn written(result: std::io::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
