@@ -2,3 +2,4 @@
 //! what an operator decides. It must never make a client of the broker wait.
 
 pub mod model;
+pub mod pages;
