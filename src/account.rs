@@ -11,8 +11,12 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
+use crate::activity::{Activity, Counts, Denied, Device, Sums, Written};
+use crate::admin::model;
+use crate::clock::rfc3339;
 use crate::config;
-use crate::limits::{Caps, DeviceMeters, Meters, Plan, Reading, UnixMillis};
+use crate::events::{Crossing, Recent};
+use crate::limits::{Caps, DeviceMeters, Meters, Plan, Reading, Resource, UnixMillis, Window};
 use crate::router::{Mailbox, QueueCaps, Space};
 use crate::session::Registry;
 
@@ -30,6 +34,9 @@ pub(crate) struct Account {
     /// Connections that want to hear of the first denial in a window, and how many of those there have been.
     watchers: Mutex<Vec<Weak<Mailbox>>>,
     first_denials: AtomicU64,
+    /// What those connections are told of how full limits are.
+    crossings: Recent,
+    activity: Activity,
 }
 
 impl Account {
@@ -46,6 +53,8 @@ impl Account {
             connections: AtomicU64::new(0),
             watchers: Mutex::new(Vec::new()),
             first_denials: AtomicU64::new(0),
+            crossings: Recent::default(),
+            activity: Activity::default(),
         };
         account.set_devices(profile);
         account
@@ -119,6 +128,62 @@ impl Account {
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
+    /// What all clients of a device do together; `None` stands for those without credentials.
+    pub(crate) fn device_activity(&self, device: Option<&Arc<str>>, now: UnixMillis) -> Arc<Device> {
+        self.activity.device(device, now)
+    }
+
+    /// What each device of the last hour did, in no order.
+    pub(crate) fn activity(&self, now: UnixMillis) -> Vec<model::DeviceActivity> {
+        let device = |(name, counts): (Arc<str>, Counts)| {
+            let limits = self.device_readings(&name, now).into_iter().filter(|reading| reading.limit.is_some());
+            let Sums { published, received, denied } = counts.minute;
+            model::DeviceActivity {
+                connections: counts.connections,
+                published,
+                received,
+                denied,
+                published_total: counts.all.published,
+                received_total: counts.all.received,
+                denied_total: counts.all.denied,
+                limits: limits.map(|reading| limit(&reading, now)).collect(),
+                device: name.as_ref().into(),
+            }
+        };
+        self.activity.devices(now).into_iter().map(device).collect()
+    }
+
+    /// The last denials as the clients saw them, the newest first; at most 50.
+    pub(crate) fn denials(&self) -> Vec<model::Denial> {
+        let denial = |written: Written| model::Denial {
+            at: rfc3339(written.at),
+            device: written.device.as_deref().map(str::to_owned),
+            resource: written.resource.to_string(),
+            limit: written.limit.to_string(),
+            retry_after: written.retry_after,
+            text: written.text(),
+            answer: written.answer().to_owned(),
+            protocol: written.protocol(),
+            client_id: written.client_id.into(),
+        };
+        self.activity.last_denials().into_iter().map(denial).collect()
+    }
+
+    /// How many requests were denied since the start, by resource.
+    pub(crate) fn denied_totals(&self) -> Vec<(Resource, u64)> {
+        self.activity.denied_totals()
+    }
+
+    /// Counts a denial among those of the profile, and writes down what the client was told.
+    pub(crate) fn record_denial(&self, denied: &Denied<'_>, now: UnixMillis) {
+        self.activity.denied(denied, now);
+    }
+
+    /// Writes down what a client was told of a denial that was counted before.
+    pub(crate) fn record_told(&self, denied: &Denied<'_>, now: UnixMillis) {
+        self.activity.told(denied, now);
+    }
+
     /// Has a connection woken at the first denial in a window.
     pub(crate) fn watch(&self, mailbox: &Arc<Mailbox>) {
         let mut watchers = self.watchers.lock();
@@ -129,8 +194,28 @@ impl Account {
     /// A limit has denied for the first time in its window.
     pub(crate) fn first_denial(&self) {
         self.first_denials.fetch_add(1, Ordering::Release);
+        self.wake_watchers();
+    }
+
+    /// Wakes the connections that watch; tells whether there are any.
+    fn wake_watchers(&self) -> bool {
         let mut watchers = self.watchers.lock();
         watchers.retain(|watcher| watcher.upgrade().inspect(|mailbox| mailbox.wake()).is_some());
+        !watchers.is_empty()
+    }
+
+    /// Tells who watches that a limit has become full, or nearly.
+    pub(crate) fn crossed(&self, crossing: &Crossing) {
+        // Kept only where somebody listens.
+        if self.watchers.lock().iter().any(|watcher| watcher.strong_count() > 0) {
+            self.crossings.push(crossing.clone());
+            self.wake_watchers();
+        }
+    }
+
+    /// What those who watch are told of full limits.
+    pub(crate) fn crossings(&self) -> &Recent {
+        &self.crossings
     }
 
     /// How many first denials there have been.
@@ -151,9 +236,28 @@ impl Account {
         entered.map(|_| ()).map_err(|_| max)
     }
 
+    /// How many clients are connected.
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Acquire)
+    }
+
     /// Counts one connection less.
     pub(crate) fn leave(&self) {
         self.connections.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A reading as the API says it.
+fn limit(reading: &Reading, now: UnixMillis) -> model::Limit {
+    model::Limit {
+        resource: reading.resource.to_string(),
+        limit: reading.limit.as_ref().map(ToString::to_string),
+        max: reading.limit.as_ref().map(|rate| rate.count),
+        window: reading.limit.as_ref().map_or(Window::Minute, |rate| rate.window).to_string(),
+        used: reading.used,
+        denied: reading.denied,
+        reset_seconds: reading.resets_at.0.saturating_sub(now.0).div_ceil(1000),
+        resets_at: rfc3339(reading.resets_at),
     }
 }
 

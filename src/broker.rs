@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::admin::{metrics, model};
 use crate::clock::Clock;
 use crate::config::{Config, Place};
 use crate::edge;
@@ -126,6 +127,12 @@ impl Broker {
         Builder { config, clock: Clock::system(), hooks: Vec::new() }
     }
 
+    /// For the crate's own tests of what the hub does to clients.
+    #[cfg(test)]
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
     /// Where it listens, in the order of the configuration.
     pub fn addresses(&self) -> &[BoundAddress] {
         &self.addresses
@@ -162,6 +169,22 @@ impl Broker {
         self.hub.stats.snapshot()
     }
 
+    /// What each device of a profile did that was there in the last hour, in no order; nothing if there is no such profile.
+    pub fn activity(&self, profile: &str) -> Option<Vec<model::DeviceActivity>> {
+        Some(self.hub.account(profile)?.activity(self.hub.clock.now().wall))
+    }
+
+    /// The last denials of a profile as its clients saw them, the newest first, at most 50; nothing if there is no such profile.
+    pub fn denials(&self, profile: &str) -> Option<Vec<model::Denial>> {
+        Some(self.hub.account(profile)?.denials())
+    }
+
+    /// The broker's metrics in the text format of OpenMetrics, as Prometheus reads them. Looks at every session: not for
+    /// a thread that serves clients.
+    pub fn metrics(&self) -> String {
+        metrics::render(&self.hub)
+    }
+
     /// Stops accepting, tells every client (DISCONNECT 0x8B in MQTT 5), lets what is written be written, and ends within ten
     /// seconds.
     pub async fn shutdown(mut self) {
@@ -182,6 +205,7 @@ impl Broker {
         if tokio::time::timeout(GOODBYE, goodbye).await.is_err() {
             tracing::warn!(connections = self.hub.stats.connections.get(), "not every client took its goodbye in time");
         }
+        self.hub.events.finish().await;
     }
 }
 

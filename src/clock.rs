@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::limits::UnixMillis;
@@ -91,6 +92,12 @@ impl ManualClock {
             now.wall = wall;
         });
     }
+}
+
+/// A moment of the wall clock as people and programs read it, in UTC (RFC 3339).
+pub(crate) fn rfc3339(at: UnixMillis) -> String {
+    let at = i64::try_from(at.0).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+    at.unwrap_or(Timestamp::MAX).to_string()
 }
 
 #[cfg(test)]

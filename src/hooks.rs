@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::account::Account;
+use crate::activity::Device;
 use crate::clock::Now;
 use crate::limits::{Denial, DeviceMeters, Kind, Reading};
 use crate::router::Message;
@@ -124,6 +125,8 @@ pub struct Client {
     pub(crate) account: Arc<Account>,
     pub(crate) device: Option<Arc<str>>,
     pub(crate) meters: Option<Arc<DeviceMeters>>,
+    /// What all clients of its device do together.
+    pub(crate) activity: Arc<Device>,
     pub(crate) client_id: Box<str>,
     pub(crate) version: Version,
     pub(crate) peer: Option<SocketAddr>,

@@ -10,13 +10,15 @@ use parking_lot::RwLock;
 use tokio::sync::{Semaphore, watch};
 
 use crate::account::Account;
+use crate::activity::{Denied, Told};
 use crate::admission::Admission;
 use crate::clock::{Clock, Now};
 use crate::config::{Config, Isolation};
-use crate::hooks::{Authenticator, Hook, Hooks, PublishEvent, Verdict};
+use crate::events::{Crossing, Events};
+use crate::hooks::{Authenticator, Client, Hook, Hooks, PublishEvent, Verdict};
 use crate::identity::{Directory, Identity, SCRAM_SHA_256, Scram};
 use crate::janitor::Janitor;
-use crate::limits::{Caps, Denial};
+use crate::limits::{Caps, Denial, UnixMillis};
 use crate::relay::Relay;
 use crate::router::{Message, Publisher, RetainOutcome, Signal, Space, pass_on, split_share};
 use crate::session::{Parked, PendingWill, Released};
@@ -30,6 +32,7 @@ pub(crate) struct Hub {
     accounts: RwLock<BTreeMap<Arc<str>, Arc<Account>>>,
     pub(crate) hooks: Hooks,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) events: Events,
     pub(crate) janitor: Janitor,
     pub(crate) admission: Admission,
     /// Slow password checks: as many at a time as there are processors, so that they cannot crowd out memory.
@@ -55,8 +58,10 @@ impl Hub {
         relay: Option<Arc<Relay>>,
     ) -> Arc<Self> {
         let parallel = std::thread::available_parallelism().map_or(1, usize::from);
+        let events = Events::new(&config.events, Arc::clone(&stats), clock.clone());
         let hub = Hub {
             clock,
+            events,
             directory: ArcSwap::from_pointee(Directory::new(&config)),
             accounts: RwLock::new(BTreeMap::new()),
             hooks: Hooks::new(hooks),
@@ -85,6 +90,7 @@ impl Hub {
         };
         self.directory.store(Arc::new(Directory::new(&config)));
         self.set_accounts(&config);
+        self.events.configure(&config.events);
         self.config.store(Arc::new(config));
         self.generation.fetch_add(1, Ordering::Release);
         // Everyone looks at the new configuration now, and those who are not in it any more find out.
@@ -155,11 +161,46 @@ impl Hub {
         self.directory.load().holds(&self.config.load(), identity)
     }
 
-    /// Counts a denial, and tells who watches the profile's limits of the first in a window.
-    pub(crate) fn denied(&self, account: &Account, denial: &Denial) {
+    /// Counts a denial of a client's request, writes down what it was told, and tells who watches the profile's limits of the
+    /// first in a window.
+    pub(crate) fn denied(&self, client: &Client, denial: &Denial, told: Told) {
+        let denied = of_client(client, denial, told);
+        self.count_denial(&client.account, &denied, |now| client.activity.denied(now));
+    }
+
+    /// The same for a request over HTTP, such as the check API's: `who` is shown where a client identifier is for others.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the check API, which is not served yet"))]
+    pub(crate) fn denied_over_http(&self, account: &Account, who: &str, device: Option<&Arc<str>>, denial: &Denial) {
+        let denied = Denied { client_id: who, device, denial, told: Told::Http, version: None };
+        self.count_denial(account, &denied, |now| {
+            if device.is_some() {
+                account.device_activity(device, now).denied(now);
+            }
+        });
+    }
+
+    fn count_denial(&self, account: &Account, denied: &Denied<'_>, of_device: impl FnOnce(UnixMillis)) {
+        let now = self.clock.now().wall;
         self.stats.denied.add(1);
-        if denial.first {
+        self.stats.denials.count(&account.plan().name, &denied.denial.resource);
+        of_device(now);
+        account.record_denial(denied, now);
+        if denied.denial.first {
             account.first_denial();
+        }
+    }
+
+    /// A client that was denied too often in a window is disconnected: writes that down, as the denial itself was counted.
+    pub(crate) fn disconnected_for(&self, client: &Client, denial: &Denial) {
+        client.account.record_told(&of_client(client, denial, Told::Disconnected), self.clock.now().wall);
+    }
+
+    /// A limit is nearly or quite full: tells the log, who watches, and the webhook.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the history, which is not kept yet"))]
+    pub(crate) fn crossed(&self, crossing: &Crossing) {
+        self.events.crossed(crossing);
+        if let Some(account) = self.account(&crossing.profile) {
+            account.crossed(crossing);
         }
     }
 
@@ -184,7 +225,8 @@ impl Hub {
         };
         match self.hooks.publish(client, &event, now, || Verdict::Allow) {
             Verdict::Allow => {
-                self.stats.messages_in.add(1);
+                self.stats.add_received(message.qos(), 1, message.payload().len() as u64);
+                client.activity.add(1, 0, now.wall);
                 WillMay::BePublished
             }
             Verdict::Refuse(_) => {
@@ -192,8 +234,9 @@ impl Hub {
                 WillMay::Never
             }
             Verdict::Deny(denial) => {
-                self.denied(&client.account, &denial);
-                if message.qos() != QoS::AtMostOnce && !denial.never_fits {
+                let waits = message.qos() != QoS::AtMostOnce && !denial.never_fits;
+                self.denied(client, &denial, if waits { Told::Waits } else { Told::Dropped });
+                if waits {
                     return WillMay::Later(now.mono + denial.resets_at.0.saturating_sub(now.wall.0).max(1));
                 }
                 self.stats.dropped_publish_limit.add(1);
@@ -268,6 +311,11 @@ impl Hub {
             WillMay::Never => {}
         }
     }
+}
+
+fn of_client<'a>(client: &'a Client, denial: &'a Denial, told: Told) -> Denied<'a> {
+    let version = Some(client.version);
+    Denied { client_id: &client.client_id, device: client.device.as_ref(), denial, told, version }
 }
 
 /// What may become of a will.

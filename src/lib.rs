@@ -17,12 +17,14 @@
 //! `ARCHITECTURE.md` tells how the parts hang together and which way a packet takes.
 
 mod account;
+mod activity;
 pub mod admin;
 mod admission;
 mod broker;
 mod clock;
 pub mod config;
 mod edge;
+mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hooks;
@@ -33,6 +35,7 @@ pub mod limits;
 #[doc(hidden)]
 pub mod measuring;
 mod net;
+mod process;
 mod relay;
 mod router;
 mod session;

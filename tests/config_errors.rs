@@ -43,7 +43,7 @@ fn an_unknown_key_is_reported_with_the_nearest_known_one_and_all_that_are_known(
             with("isolatoin: none"),
             "3:1: error: \"isolatoin\" is no key of broker.yaml; did you mean `isolation`? \
             Its keys are listeners, admin, data_dir, backend, plans, profiles, anonymous, isolation, mqtt, admission, \
-            acl, acl_on_deny and threads",
+            acl, acl_on_deny, threads, metrics and events",
         ),
         (
             with("admin: { address: '1.2.3.4:5', tokn: x }"),

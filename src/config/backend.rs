@@ -4,14 +4,13 @@
 //! the files of TLS are read when the broker starts. No message and no debugging output shows a password.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::Report;
 use super::fields::{Fields, parsed};
 use super::scalars::{choice, quoted, whole};
+use super::secrets;
 use super::tree::{At, Node};
 use super::url::{Url, is_host_name, url};
 
@@ -334,24 +333,8 @@ fn password_itself(text: &str) -> Result<Vec<u8>, String> {
 
 /// What a file holds, without the end of its last line.
 fn password_in_file(text: &str) -> Result<Vec<u8>, String> {
-    // One byte more than a password may have, and the end of its line.
-    const MOST: u64 = u16::MAX as u64 + 3;
-
-    let path = file_path(text)?;
-    let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(&path)?.take(MOST).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let mut password = read().map_err(|error| format!("{} cannot be read: {error}", quoted(text)))?;
-    if password.ends_with(b"\n") {
-        password.pop();
-        password.pop_if(|last| *last == b'\r');
-    }
-    match password.is_empty() {
-        true => Err(format!("{} is empty; it is expected to hold the password", quoted(text))),
-        false => Ok(password),
-    }
+    file_path(text)?;
+    secrets::in_file(text, "password")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `broker.yaml` to a [`Config`]: what is in it is valid, and all that is not is told with its place.
 //!
-//! Called at the start, by `weir check`, and on SIGHUP. It reads one file, and the backend's password from where that says, and
-//! does nothing else: no socket is opened, no name is looked up, no limit is counted.
+//! Called at the start, by `weir check`, and on SIGHUP. It reads one file, and the secrets that are elsewhere from where that says,
+//! and does nothing else: no socket is opened, no name is looked up, no limit is counted.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,12 +14,14 @@ use std::sync::Arc;
 mod acl;
 mod backend;
 mod error;
+mod events;
 mod fields;
 mod listeners;
 mod plans;
 mod profiles;
 mod scalars;
 mod scram_keys;
+mod secrets;
 mod settings;
 mod table;
 mod tree;
@@ -28,6 +30,7 @@ mod url;
 pub use acl::{AclAction, AclOnDeny, AclRule};
 pub use backend::{Backend, Embedded, Upstream, UpstreamTls};
 pub use error::{ConfigError, Place, Problem, Warning};
+pub use events::{Events, Metrics, Webhook};
 pub use listeners::{ListenAddress, Listener, Protocol};
 pub use profiles::{Credential, Device, Profile};
 pub use scram_keys::ScramKeys;
@@ -75,6 +78,10 @@ pub struct Config {
     pub acl: Vec<AclRule>,
     /// What a publish that `acl` refuses meets where MQTT has no answer for it.
     pub acl_on_deny: AclOnDeny,
+    /// What is said to Prometheus.
+    pub metrics: Metrics,
+    /// Who is told when a limit is nearly full.
+    pub events: Events,
     /// What works and should still be looked at, in the order of the file.
     pub warnings: Vec<Warning>,
 }
@@ -181,6 +188,8 @@ fn read_config(root: &Node, report: &mut Report<'_>) -> Config {
     let acl = fields.take("acl").map(|node| acl::read_acl(node, &profiles, report));
     let acl_on_deny = fields.read("acl_on_deny", report, scalars::choice(&acl::ON_DENY));
     let threads = fields.read("threads", report, scalars::whole(1..=MAX_THREADS)).and_then(NonZeroUsize::new);
+    let metrics = fields.take("metrics").map(|node| events::read_metrics(node, report));
+    let events = fields.take("events").map(|node| events::read_events(node, report));
     fields.finish(report);
     Config {
         listeners,
@@ -196,6 +205,8 @@ fn read_config(root: &Node, report: &mut Report<'_>) -> Config {
         admission: admission.unwrap_or_default(),
         acl: acl.unwrap_or_default(),
         acl_on_deny: acl_on_deny.unwrap_or_default(),
+        metrics: metrics.unwrap_or_default(),
+        events: events.unwrap_or_default(),
         warnings: Vec::new(),
     }
 }

@@ -192,6 +192,7 @@ impl Claimed {
         authentication: Option<Proved>,
     ) -> (Box<Settings>, Beginning) {
         let Claimed { asked, account, owner, session, session_present, offered, .. } = self;
+        client.activity.enter();
         let plan = account.plan();
         let mut terms = Terms::new(&asked, config, &plan.caps);
         let said = offered.as_ref().map(|offered| offered.answer.connack().properties);

@@ -34,6 +34,7 @@ pub(super) fn leave(hub: &Arc<Hub>, settings: Settings, end: &End, now: Now) {
     });
     account.leave();
     hub.admission.leave();
+    client.activity.leave();
     if session_expiry == 0 {
         hub.end_session(&account, Parked { session, expires: None, will }, now);
         account.registry().release(&client.client_id, owner, None);
@@ -85,7 +86,11 @@ pub(super) async fn write_all(hub: &Hub, stream: &mut ByteStream, bytes: &[u8]) 
     let until = hub.clock.sleep_until(hub.clock.now().mono + LINGER);
     tokio::select! {
         // A client that is gone does not hear it; that is all there is to it.
-        _ = stream.write_all(bytes) => {}
+        written = stream.write_all(bytes) => {
+            if written.is_ok() {
+                hub.stats.network_bytes_out.add(bytes.len() as u64);
+            }
+        }
         () = until => {}
     }
 }
@@ -105,6 +110,7 @@ pub(super) async fn linger(hub: &Hub, stream: &mut ByteStream) {
                     if ready!(Pin::new(&mut *stream).poll_read(cx, &mut read)).is_err() || read.filled().is_empty() {
                         return Poll::Ready(());
                     }
+                    hub.stats.network_bytes_in.add(read.filled().len() as u64);
                 }
                 cx.waker().wake_by_ref();
                 Poll::Pending

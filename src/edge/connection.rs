@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Open;
 use super::answer::{self, Addressee, Reasons};
 use super::closing::{forget_will, leave, linger, write_all};
+use super::counted;
 use super::end::{End, How, Step};
 use super::own_topics::OwnTopics;
 use super::relayed::Relayed;
@@ -191,11 +192,13 @@ impl Connection {
                 }
             })
         }));
-        polled.unwrap_or_else(|_| {
+        let polled = polled.unwrap_or_else(|_| {
             self.hub.stats.panics.add(1);
             self.settings.session_expiry = 0;
             Poll::Ready(End::told(ReasonCode::UnspecifiedError, "the broker failed on this connection"))
-        })
+        });
+        counted::settle(&self.hub.stats, &self.settings.client, || self.hub.clock.now().wall);
+        polled
     }
 
     /// Works until there is nothing to do, and arranges to be woken.
@@ -233,6 +236,7 @@ impl Connection {
             if self.relayed.is_some() {
                 progress |= self.exchange(cx, now, scratch)?;
             }
+            counted::settle(&self.hub.stats, &self.settings.client, || now.wall);
             progress |= self.write(cx, now, scratch)?;
             if progress {
                 continue;
@@ -312,6 +316,7 @@ impl Connection {
             }
             Poll::Ready(Ok(())) => {
                 self.heard = now.mono;
+                counted::read(read.filled().len());
                 if self.input.is_empty() {
                     self.process(read.filled(), now, &mut scratch.out).map(|handled| {
                         self.input.extend_from_slice(&read.filled()[handled..]);
@@ -349,6 +354,7 @@ impl Connection {
                 Poll::Ready(written) => written.map_err(lost)?,
                 Poll::Pending => 0,
             };
+            counted::written(written);
             self.unsent.append(&scratch.out[written..]);
             scratch.out.clear();
             return Ok(written > 0);
@@ -363,6 +369,7 @@ impl Connection {
             // We do not listen to it just now, but it takes what we say: it is there.
             self.heard = now.mono;
         }
+        counted::written(written);
         self.unsent.advance(written);
         Ok(written > 0)
     }

@@ -18,6 +18,7 @@ use super::closing::{linger, write_all};
 use super::connection::{Beginning, Connection, Settings};
 use super::own_topics::is_own;
 use super::scratch;
+use crate::activity::Told;
 use crate::config::Config;
 use crate::hooks::{Client, Verdict};
 use crate::hub::Hub;
@@ -187,6 +188,7 @@ async fn negotiate(
     let now = hub.clock.now();
     let client = Arc::new(Client {
         meters: account.device_meters(identity.device.as_ref()),
+        activity: account.device_activity(identity.device.as_ref(), now.wall),
         account: Arc::clone(&account),
         device: identity.device.clone(),
         client_id: asked.client_id.clone(),
@@ -196,7 +198,7 @@ async fn negotiate(
     // The limits come first: `connect` counts each CONNECT whose credentials are good.
     let verdict = hub.hooks.connect(&client, now);
     if let Verdict::Deny(denial) = &verdict {
-        hub.denied(&account, denial);
+        hub.denied(&client, denial, Told::ConnAck);
     }
     asked.refuse_verdict(verdict)?;
 
@@ -254,7 +256,7 @@ pub(super) async fn read_packet(
             Err(error) => return Err(Refused::Silently(error.to_string().into())),
         }
         let read = tokio::select! {
-            read = read_some(stream, buffer) => read,
+            read = read_some(hub, stream, buffer) => read,
             () = &mut deadline => {
                 return Err(Refused::Silently("no CONNECT within admission.handshake_timeout".into()));
             }
@@ -272,11 +274,12 @@ pub(super) async fn read_packet(
 }
 
 /// Reads once, through the thread's buffer, and appends what came.
-async fn read_some(stream: &mut ByteStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
+async fn read_some(hub: &Hub, stream: &mut ByteStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
     poll_fn(|cx| {
         scratch::with(|scratch| {
             let mut read = ReadBuf::new(&mut scratch.read);
             std::task::ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+            hub.stats.network_bytes_in.add(read.filled().len() as u64);
             buffer.reserve_exact(read.filled().len());
             buffer.extend_from_slice(read.filled());
             Ok(read.filled().len()).into()

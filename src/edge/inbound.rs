@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::answer::{self, Reasons};
 use super::connection::{Connection, Settings};
+use super::counted;
 use super::end::{End, Step};
 use super::own_topics::is_own;
+use crate::activity::Told;
 use crate::clock::Now;
 use crate::config::AclOnDeny;
 use crate::hooks::{AuthStep, PublishEvent, Refusal, Verdict};
@@ -209,15 +211,18 @@ impl Connection {
                 retain(&message())?;
             }
             relayed.publish(publish, topic).map_err(No::Refused)?;
-            self.hub.stats.messages_in.add(1);
+            counted::received(publish.qos, publish.payload.len());
             return Ok(Taken::Relayed);
         }
         let message = message();
         if publish.retain {
             retain(&message)?;
         }
-        self.hub.stats.messages_in.add(1);
-        Ok(Taken::Routed(self.publisher.route(account.space(), topic.as_bytes()).publish(&message, &self.hub.stats)))
+        counted::received(publish.qos, publish.payload.len());
+        let stats = &self.hub.stats;
+        let (publisher, space) = (&mut self.publisher, account.space());
+        let publish = || publisher.route(space, topic.as_bytes()).publish(&message, stats);
+        Ok(Taken::Routed(counted::timed(&stats.router_publish, publish)))
     }
 
     fn acknowledge(&mut self, publish: &Publish<'_>, matched: usize, out: &mut Vec<u8>) {
@@ -270,7 +275,8 @@ impl Connection {
 
     /// A publish over the limit, answered as the plan's `on_exceed` says.
     fn deny_publish(&mut self, publish: &Publish<'_>, denial: Box<Denial>, out: &mut Vec<u8>) -> Step<Flow> {
-        self.hub.denied(&self.settings.client.account, &denial);
+        let told = self.told_of_denial(publish, &denial);
+        self.hub.denied(&self.settings.client, &denial, told);
         match self.settings.plan.on_publish {
             OnPublish::Disconnect => return Err(End::denied(denial)),
             OnPublish::Pause if !denial.never_fits => {
@@ -293,11 +299,24 @@ impl Connection {
         Ok(Flow::On)
     }
 
+    /// What the client is told of a publish over the limit.
+    fn told_of_denial(&self, publish: &Publish<'_>, denial: &Denial) -> Told {
+        match (self.settings.plan.on_publish, publish.qos, self.version()) {
+            (OnPublish::Disconnect, ..) => Told::Disconnected,
+            (OnPublish::Pause, ..) if !denial.never_fits => Told::Paused,
+            (_, QoS::AtMostOnce, _) => Told::Dropped,
+            (_, QoS::AtLeastOnce, Version::V5) => Told::PubAck,
+            (_, QoS::ExactlyOnce, Version::V5) => Told::PubRec,
+            (_, QoS::AtLeastOnce | QoS::ExactlyOnce, Version::V3 | Version::V4) => Told::Disconnected,
+        }
+    }
+
     /// Counts what the client was denied in a window, up to `disconnect_after`.
     pub(super) fn count_denial(&mut self, denial: Box<Denial>) -> Step<()> {
         if self.denials.get_or_insert_default().count(denial.limit.window, denial.resets_at)
             >= self.settings.plan.disconnect_after
         {
+            self.hub.disconnected_for(&self.settings.client, &denial);
             return Err(End::denied(denial));
         }
         Ok(())

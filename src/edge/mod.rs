@@ -7,6 +7,7 @@ mod authenticate;
 mod claim;
 mod closing;
 mod connection;
+mod counted;
 mod end;
 mod handshake;
 mod inbound;

@@ -1,9 +1,11 @@
 //! What goes out to the client: deliveries from its mailbox, held to the `receive` limit, to its quota and to what it takes.
 
 use super::connection::{Connection, Settings};
+use super::counted;
 use super::end::{End, Step};
 use super::own_topics::Own;
 use super::scratch::Scratch;
+use crate::activity::Told;
 use crate::clock::Now;
 use crate::hooks::{DeliverEvent, Delivered, Verdict};
 use crate::identity::Action;
@@ -138,7 +140,7 @@ impl Connection {
         }
         match self.hub.hooks.deliver(&settings.client, &event, now) {
             Verdict::Allow => {
-                stats.messages_out.add(1);
+                counted::sent(delivery.qos, delivery.message.payload().len());
                 settings.session.send(delivery, &mut settings.link, now.mono, out);
                 Ok(Fate::Done)
             }
@@ -167,25 +169,31 @@ impl Connection {
     /// What becomes of a delivery over the `receive` limit, as the plan's `on_exceed` says.
     pub(super) fn exceed(&mut self, qos: QoS, denial: Box<Denial>) -> Excess {
         let stats = &self.hub.stats;
-        self.hub.denied(&self.settings.client.account, &denial);
-        if denial.never_fits {
-            stats.dropped_never_fits.add(1);
-            return Excess::Dropped;
-        }
-        match (self.settings.plan.on_receive, qos) {
-            (OnReceive::Disconnect, qos) => {
+        let told = match (self.settings.plan.on_receive, qos) {
+            _ if denial.never_fits => Told::Dropped,
+            (OnReceive::Disconnect, _) => Told::Disconnected,
+            (OnReceive::Drop, _) | (OnReceive::Defer, QoS::AtMostOnce) => Told::Dropped,
+            (OnReceive::Defer, _) => Told::Waits,
+        };
+        self.hub.denied(&self.settings.client, &denial, told);
+        match told {
+            Told::Waits => {
+                self.deferred = Some(denial.resets_at);
+                Excess::Waits
+            }
+            Told::Disconnected => {
                 if qos == QoS::AtMostOnce {
                     stats.dropped_receive_limit.add(1);
                 }
                 Excess::Ends(End::denied(denial))
             }
-            (OnReceive::Drop, _) | (OnReceive::Defer, QoS::AtMostOnce) => {
-                stats.dropped_receive_limit.add(1);
+            _ if denial.never_fits => {
+                stats.dropped_never_fits.add(1);
                 Excess::Dropped
             }
-            (OnReceive::Defer, _) => {
-                self.deferred = Some(denial.resets_at);
-                Excess::Waits
+            _ => {
+                stats.dropped_receive_limit.add(1);
+                Excess::Dropped
             }
         }
     }

@@ -1,17 +1,15 @@
 //! Topics that the broker itself speaks on: `$limits/…`, what a client's profile and device have used, and `$SYS/…`, the
 //! broker's figures, for the profiles that may see them. They are of no space: each connection that subscribes them makes
-//! its own messages, when it subscribes, when they change (a second apart), and at the first denial in a window. They are
-//! sent at QoS 0, count as `receive` of nobody, and are never kept for a client that is away.
+//! its own messages, when it subscribes, when they change (a second apart), at the first denial in a window, and when a limit
+//! is nearly or quite full. They are sent at QoS 0, count as `receive` of nobody, and are never kept for a client that is away.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use jiff::Timestamp;
-
-use crate::clock::Now;
+use crate::clock::{Now, rfc3339};
 use crate::hooks::Client;
 use crate::hub::Hub;
-use crate::limits::{Reading, UnixMillis};
+use crate::limits::Reading;
 use crate::router::SubscriptionIds;
 use crate::session::{Session, Subscribed};
 use crate::wire;
@@ -40,6 +38,8 @@ pub(super) struct OwnTopics {
     sys_due: Option<u64>,
     /// How many first denials of the profile it has heard of.
     first_denials: u64,
+    /// How many crossings of its profile it has heard of; those before its first look are not for it.
+    crossings: Option<u64>,
 }
 
 /// A message about the broker.
@@ -116,20 +116,48 @@ impl OwnTopics {
             if self.said.get(&topic) == Some(&payload) {
                 continue;
             }
-            let mut ids = SubscriptionIds::None;
-            let mut matched = false;
-            for (filter, subscribed) in &self.filters {
-                if wire::matches(filter, &topic) {
-                    matched = true;
-                    ids.add(subscribed.id);
-                }
-            }
-            if matched {
+            if let Some(ids) = self.matching(&topic) {
                 self.said.insert(topic.clone(), payload.clone());
                 changed.push(Own { topic, payload, ids });
             }
         }
+        changed.extend(self.crossed(hub, client));
         changed
+    }
+
+    /// The crossings that it has not heard of: those of the client's profile and of its own device.
+    fn crossed(&mut self, hub: &Hub, client: &Client) -> Vec<Own> {
+        let recent = client.account.crossings();
+        let heard = *self.crossings.get_or_insert_with(|| recent.count());
+        if heard == recent.count() {
+            return Vec::new();
+        }
+        let news = recent.since(heard);
+        self.crossings = Some(news.count);
+        hub.stats.dropped_queue_full.add(news.missed);
+        let mut told = Vec::new();
+        for crossing in news.crossings {
+            let topic = match &crossing.device {
+                None => "$limits/event",
+                Some(device) if Some(device) == client.device.as_ref() => "$limits/device/event",
+                Some(_) => continue,
+            };
+            if let Some(ids) = self.matching(topic) {
+                told.push(Own { topic: topic.to_owned(), payload: crossing.told(), ids });
+            }
+        }
+        told
+    }
+
+    /// The subscription identifiers of the filters that match a topic, if any does.
+    fn matching(&self, topic: &str) -> Option<SubscriptionIds> {
+        let mut matched = None;
+        for (filter, subscribed) in &self.filters {
+            if wire::matches(filter, topic) {
+                matched.get_or_insert(SubscriptionIds::None).add(subscribed.id);
+            }
+        }
+        matched
     }
 }
 
@@ -184,11 +212,6 @@ fn fields(json: &mut String, reading: &Reading) {
         reading.denied,
         rfc3339(reading.resets_at)
     );
-}
-
-fn rfc3339(at: UnixMillis) -> String {
-    let at = i64::try_from(at.0).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
-    at.unwrap_or(Timestamp::MAX).to_string()
 }
 
 /// The broker's figures.

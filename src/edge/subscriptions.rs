@@ -9,6 +9,7 @@ use super::end::{End, Step};
 use super::inbound::ID_IN_USE;
 use super::own_topics::{Own, OwnTopics, is_own};
 use super::relayed::Question;
+use crate::activity::Told;
 use crate::clock::Now;
 use crate::hooks::{Refusal, Verdict};
 use crate::router::{Delivery, Message, Subscription, SubscriptionIds, split_share};
@@ -30,7 +31,7 @@ impl Connection {
             Verdict::Allow => None,
             Verdict::Refuse(refusal) => Some((refusal, None)),
             Verdict::Deny(denial) => {
-                self.hub.denied(&self.settings.client.account, &denial);
+                self.hub.denied(&self.settings.client, &denial, Told::SubAck);
                 let reason = denial.to_string().into();
                 Some((Refusal { code: ReasonCode::QuotaExceeded, reason }, Some(denial)))
             }

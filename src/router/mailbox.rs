@@ -166,6 +166,12 @@ impl Mailbox {
             && inner.bytes + inner.held.bytes < inner.caps.bytes
     }
 
+    /// How many messages wait: here, and as its connection said when it last took some.
+    pub(crate) fn waiting(&self) -> u64 {
+        let inner = self.inner.lock();
+        inner.queue.len() as u64 + u64::from(inner.held.messages) + u64::from(inner.held.replays)
+    }
+
     /// Tells the connection something; an earlier word that it has not heard yet stands.
     pub(crate) fn signal(&self, signal: Signal) {
         let mut inner = self.inner.lock();

@@ -190,6 +190,16 @@ impl Registry {
         }
     }
 
+    /// How many messages wait for all sessions, connected or not.
+    pub(crate) fn waiting(&self) -> u64 {
+        let slots = self.slots.lock();
+        let waiting = |slot: &Slot| match slot {
+            Slot::Connected { mailbox, .. } => mailbox.as_ref().map_or(0, |mailbox| mailbox.waiting()),
+            Slot::Parked(parked) => parked.session.mailbox().waiting(),
+        };
+        slots.values().map(waiting).sum()
+    }
+
     /// Everyone who is connected.
     pub(crate) fn connected(&self) -> Vec<Arc<Mailbox>> {
         let slots = self.slots.lock();

@@ -17,6 +17,7 @@ use weir::wire::{
 };
 
 pub mod backend;
+pub mod inside;
 
 use backend::{Backend, Mosquitto};
 

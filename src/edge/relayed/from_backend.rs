@@ -4,6 +4,7 @@
 
 use super::super::answer::{self, Reasons};
 use super::super::connection::Connection;
+use super::super::counted;
 use super::super::end::{End, Step};
 use super::super::outbound::Excess;
 use super::to_backend::put_raw;
@@ -200,7 +201,7 @@ impl Connection {
         let event = DeliverEvent { what: Delivered::Relayed { topic, payload: publish.payload }, qos };
         let verdict = if again { Verdict::Allow } else { self.hub.hooks.deliver(&settings.client, &event, now) };
         if verdict == Verdict::Allow {
-            stats.messages_out.add(1);
+            counted::sent(qos, publish.payload.len());
             if let Some(id) = id {
                 self.settings.session.relayed().deliver(id, qos);
             }

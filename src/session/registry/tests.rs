@@ -19,7 +19,15 @@ fn parked(mailbox: &Arc<Mailbox>, expires: Option<u64>) -> Option<Box<Parked>> {
 fn will(due: u64) -> PendingWill {
     let config = Config::parse("plans: { free: {} }\nprofiles: { acme: { plan: free } }", "broker.yaml").unwrap();
     let account = Arc::new(Account::new(&config.profiles["acme"], Arc::default()));
-    let client = Client { account, device: None, meters: None, client_id: ID.into(), version: Version::V5, peer: None };
+    let client = Client {
+        account,
+        device: None,
+        meters: None,
+        activity: Arc::default(),
+        client_id: ID.into(),
+        version: Version::V5,
+        peer: None,
+    };
     let message = Sample { payload: b"gone", ..Sample::default() }.message("will", QoS::AtLeastOnce);
     PendingWill { client: Arc::new(client), message, publisher: 0, due }
 }
