@@ -16,7 +16,7 @@ use crate::admin::model;
 use crate::clock::rfc3339;
 use crate::config;
 use crate::events::{Crossing, Recent};
-use crate::limits::{Caps, DeviceMeters, Meters, Plan, Reading, Resource, UnixMillis, Window};
+use crate::limits::{Caps, DeviceMeters, Drained, Meters, Plan, Reading, Resource, UnixMillis, Window};
 use crate::router::{Mailbox, QueueCaps, Space};
 use crate::session::Registry;
 
@@ -28,6 +28,8 @@ pub(crate) struct Account {
     meters: Meters,
     /// Of the devices that have rates of their own.
     devices: Mutex<HashMap<Arc<str>, Arc<DeviceMeters>>>,
+    /// Of devices that a reload has taken away: their connections may count on until they have heard of it.
+    gone: Mutex<Vec<(Arc<str>, Arc<DeviceMeters>)>>,
     space: Arc<Space>,
     registry: Registry,
     connections: AtomicU64,
@@ -48,6 +50,7 @@ impl Account {
             sees_sys: AtomicBool::new(profile.sees_sys),
             meters: Meters::new(&profile.plan),
             devices: Mutex::new(HashMap::new()),
+            gone: Mutex::new(Vec::new()),
             space,
             registry: Registry::default(),
             connections: AtomicU64::new(0),
@@ -70,7 +73,7 @@ impl Account {
 
     fn set_devices(&self, profile: &config::Profile) {
         let mut devices = self.devices.lock();
-        devices.retain(|name, _| profile.devices.contains_key(name));
+        self.gone.lock().extend(devices.extract_if(|name, _| !profile.devices.contains_key(name)));
         for (name, device) in &profile.devices {
             let enforce = profile.plan.enforce;
             match devices.get(name) {
@@ -109,6 +112,29 @@ impl Account {
     pub(crate) fn device_readings(&self, device: &str, now: UnixMillis) -> Vec<Reading> {
         let meters = self.devices.lock().get(device).cloned();
         meters.map(|meters| meters.readings(now)).unwrap_or_default()
+    }
+
+    /// The meters of the devices that have rates of their own, by name.
+    pub(crate) fn devices(&self) -> Vec<(Arc<str>, Arc<DeviceMeters>)> {
+        self.devices.lock().iter().map(|(name, meters)| (Arc::clone(name), Arc::clone(meters))).collect()
+    }
+
+    /// Hands over what was counted since the last time: of the profile, then of each device with rates of its own.
+    pub(crate) fn drain(&self, now: UnixMillis, take: &mut dyn FnMut(Option<&Arc<str>>, &mut Drained)) {
+        let mut drained = Drained::default();
+        self.meters.drain(now, &mut drained);
+        take(None, &mut drained);
+        let mut of = |device: &Arc<str>, meters: &DeviceMeters| {
+            meters.drain(now, &mut drained);
+            take(Some(device), &mut drained);
+        };
+        self.devices().iter().for_each(|(device, meters)| of(device, meters));
+        self.gone.lock().retain(|(device, meters)| {
+            // Asked before: whoever let go of it in between has counted before that.
+            let held = Arc::strong_count(meters) > 1;
+            of(device, meters);
+            held
+        });
     }
 
     pub(crate) fn space(&self) -> &Arc<Space> {

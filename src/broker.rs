@@ -2,6 +2,7 @@
 //! listeners and the tasks; what connections share is in the hub.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::admin::{metrics, model};
 use crate::clock::Clock;
+use crate::collector::{self, Collector};
 use crate::config::{Config, Place};
 use crate::edge;
 use crate::hooks::Hook;
@@ -19,9 +21,13 @@ use crate::net::{BoundAddress, Listener};
 use crate::relay::Relay;
 use crate::router::Signal;
 use crate::stats::{Figures, Stats};
+use crate::store::StoreError;
+use crate::usage::Usage;
 
 /// How long connections may take to say goodbye when the broker shuts down.
 const GOODBYE: Duration = Duration::from_secs(8);
+/// How long the disk may take then.
+const LAST_WRITE: Duration = Duration::from_millis(1_500);
 /// How long a listener rests after the system would not accept (out of file descriptors, say).
 const REST: Duration = Duration::from_millis(50);
 
@@ -53,6 +59,14 @@ pub enum StartError {
         /// What is wrong and what to do.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What survives a restart cannot be kept where the configuration wants it.
+    #[error("error: `data_dir: {}`: {source}", .data_dir.display())]
+    Store {
+        /// The directory.
+        data_dir: PathBuf,
+        /// What is wrong and what to do.
+        source: StoreError,
+    },
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -80,7 +94,7 @@ impl Builder {
     /// Binds every listener and begins to serve. Must be called within a Tokio runtime with I/O and time enabled.
     ///
     /// # Errors
-    /// A listener that cannot be bound; then nothing was started.
+    /// A listener that cannot be bound, a `data_dir` that cannot be used; then nothing was started.
     pub async fn start(self) -> Result<Broker, StartError> {
         let mut listeners = Vec::new();
         for wanted in &self.config.listeners {
@@ -99,18 +113,33 @@ impl Builder {
             source: source.into(),
         })?;
         let relay = relay.map(Arc::new);
-        let hub = Hub::new(self.config, self.clock, self.hooks, stats, relay.clone());
+        let data_dir = self.config.data_dir.clone();
+        let unusable = |source| StartError::Store { data_dir: data_dir.clone().unwrap_or_default(), source };
+        let directory = data_dir.clone();
+        let usage = wait_for_disk(move || Usage::open(directory.as_deref())).await.map_err(unusable)?;
+        let hub = Hub::new(self.config, self.clock, self.hooks, stats, relay.clone(), Arc::new(usage));
+        let (restored, begun) = (Arc::clone(&hub), hub.clock.now().mono);
+        wait_for_disk(move || collector::begin(&restored)).await.map_err(unusable)?;
         let addresses = listeners.iter().map(|(_, address)| address.clone()).collect();
         let mut tasks = JoinSet::new();
         for (listener, _) in listeners {
             tasks.spawn(accept(Arc::clone(&hub), listener));
         }
         tasks.spawn(Janitor::run(Arc::clone(&hub)));
+        tasks.spawn(Collector::run(Arc::clone(&hub), begun));
         if let Some(relay) = relay {
             let clients = Arc::clone(&hub);
             tasks.spawn(async move { relay.attend(move || clients.wake_everyone()).await });
         }
         Ok(Broker { hub, addresses, tasks })
+    }
+}
+
+/// Does what waits for a disk, on a thread that may.
+async fn wait_for_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
@@ -147,6 +176,7 @@ impl Broker {
             ("listeners", addresses(&config) != addresses(&old)),
             ("backend", config.backend != old.backend),
             ("isolation", config.isolation != old.isolation),
+            ("data_dir", config.data_dir != old.data_dir),
         ];
         self.hub.reload(config);
         differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
@@ -162,6 +192,11 @@ impl Broker {
     pub fn device_readings(&self, profile: &str, device: &str) -> Option<Vec<Reading>> {
         let readings = self.hub.account(profile)?.device_readings(device, self.hub.clock.now().wall);
         (!readings.is_empty()).then_some(readings)
+    }
+
+    /// What was used and denied over time, and what the broker took for it.
+    pub fn usage(&self) -> Arc<Usage> {
+        Arc::clone(&self.hub.usage)
     }
 
     /// The broker's own figures: connections, messages, and what was dropped and why.
@@ -204,6 +239,11 @@ impl Broker {
         };
         if tokio::time::timeout(GOODBYE, goodbye).await.is_err() {
             tracing::warn!(connections = self.hub.stats.connections.get(), "not every client took its goodbye in time");
+        }
+        let hub = Arc::clone(&self.hub);
+        let last = tokio::time::timeout(LAST_WRITE, wait_for_disk(move || hub.collector.collect(&hub, true)));
+        if last.await.is_err() {
+            tracing::error!("the disk did not take the last counts in time");
         }
         self.hub.events.finish().await;
     }

@@ -135,7 +135,14 @@ pub fn connection(bytes: &[u8]) {
     let runtime = runtime.unwrap_or_else(|error| panic!("no fuzzing without a runtime: {error}"));
     runtime.block_on(async {
         let clock = ManualClock::at(WALL);
-        let hub = Hub::new(PARSED.clone(), Clock::Manual(Arc::clone(&clock)), Vec::new(), Arc::default(), None);
+        let hub = Hub::new(
+            PARSED.clone(),
+            Clock::Manual(Arc::clone(&clock)),
+            Vec::new(),
+            Arc::default(),
+            None,
+            Arc::default(),
+        );
         let lives = async {
             tokio::join!(exchange(&hub, bytes, usize::MAX), exchange(&hub, bytes, MORSEL));
             all_gone(&hub).await;

@@ -6,23 +6,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
 
 use crate::account::Account;
 use crate::activity::{Denied, Told};
 use crate::admission::Admission;
 use crate::clock::{Clock, Now};
+use crate::collector::Collector;
 use crate::config::{Config, Isolation};
 use crate::events::{Crossing, Events};
 use crate::hooks::{Authenticator, Client, Hook, Hooks, PublishEvent, Verdict};
 use crate::identity::{Directory, Identity, SCRAM_SHA_256, Scram};
 use crate::janitor::Janitor;
-use crate::limits::{Caps, Denial, UnixMillis};
+use crate::limits::{Caps, Denial, Drained, UnixMillis};
 use crate::relay::Relay;
 use crate::router::{Message, Publisher, RetainOutcome, Signal, Space, pass_on, split_share};
 use crate::session::{Parked, PendingWill, Released};
 use crate::stats::Stats;
+use crate::usage::Usage;
 use crate::wire::QoS;
 
 pub(crate) struct Hub {
@@ -30,10 +32,15 @@ pub(crate) struct Hub {
     pub(crate) config: ArcSwap<Config>,
     pub(crate) directory: ArcSwap<Directory>,
     accounts: RwLock<BTreeMap<Arc<str>, Arc<Account>>>,
+    /// Profiles that a reload has taken away: their connections may count on until they have heard of it.
+    gone: Mutex<Vec<Arc<Account>>>,
     pub(crate) hooks: Hooks,
     pub(crate) stats: Arc<Stats>,
     pub(crate) events: Events,
     pub(crate) janitor: Janitor,
+    /// What was used over time, and who takes it there.
+    pub(crate) usage: Arc<Usage>,
+    pub(crate) collector: Collector,
     pub(crate) admission: Admission,
     /// Slow password checks: as many at a time as there are processors, so that they cannot crowd out memory.
     pub(crate) password_checks: Semaphore,
@@ -56,6 +63,7 @@ impl Hub {
         hooks: Vec<Arc<dyn Hook>>,
         stats: Arc<Stats>,
         relay: Option<Arc<Relay>>,
+        usage: Arc<Usage>,
     ) -> Arc<Self> {
         let parallel = std::thread::available_parallelism().map_or(1, usize::from);
         let events = Events::new(&config.events, Arc::clone(&stats), clock.clone());
@@ -64,9 +72,12 @@ impl Hub {
             events,
             directory: ArcSwap::from_pointee(Directory::new(&config)),
             accounts: RwLock::new(BTreeMap::new()),
+            gone: Mutex::new(Vec::new()),
             hooks: Hooks::new(hooks),
             stats,
             janitor: Janitor::default(),
+            usage,
+            collector: Collector::default(),
             admission: Admission::default(),
             password_checks: Semaphore::new(parallel),
             generation: AtomicU64::new(0),
@@ -109,7 +120,8 @@ impl Hub {
 
     fn set_accounts(&self, config: &Config) {
         let mut accounts = self.accounts.write();
-        accounts.retain(|name, _| config.profiles.contains_key(name));
+        let gone = accounts.extract_if(.., |name, _| !config.profiles.contains_key(name));
+        self.gone.lock().extend(gone.map(|(_, account)| account));
         for (name, profile) in &config.profiles {
             match accounts.get(name) {
                 Some(account) => account.update(profile),
@@ -130,6 +142,19 @@ impl Hub {
 
     pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {
         self.accounts.read().values().cloned().collect()
+    }
+
+    /// Hands over what every profile, and every device with rates of its own, has counted since the last time.
+    pub(crate) fn drain(&self, now: UnixMillis, take: &mut impl FnMut(&Arc<str>, Option<&Arc<str>>, &mut Drained)) {
+        let mut of =
+            |account: &Account| account.drain(now, &mut |device, drained| take(account.name(), device, drained));
+        self.accounts().iter().for_each(|account| of(account));
+        self.gone.lock().retain(|account| {
+            // Asked before: whoever let go of it in between has counted before that.
+            let held = Arc::strong_count(account) > 1;
+            of(account);
+            held
+        });
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -196,7 +221,6 @@ impl Hub {
     }
 
     /// A limit is nearly or quite full: tells the log, who watches, and the webhook.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the history, which is not kept yet"))]
     pub(crate) fn crossed(&self, crossing: &Crossing) {
         self.events.crossed(crossing);
         if let Some(account) = self.account(&crossing.profile) {

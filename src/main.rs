@@ -275,7 +275,9 @@ fn warn(warnings: &[Warning]) {
 
 fn start_log(options: &Options) {
     // An embedded rumqttd says at each level what Weir says itself, for every connection and every packet.
-    let levels = Targets::new().with_default(options.log_level).with_target("rumqttd", LevelFilter::OFF);
+    // The store's own words are for those who work on it: what is wrong with it, Weir says.
+    let silent = ["rumqttd", "fjall", "lsm_tree"].map(|target| (target, LevelFilter::OFF));
+    let levels = Targets::new().with_default(options.log_level).with_targets(silent);
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(levels);
     match options.log_format {

@@ -1,17 +1,21 @@
-//! Doors for what measures the broker from outside: the router and the session, which no embedding program sees. Called by
+//! Doors for what measures the broker from outside: the router, the session and what history takes in, which no embedding program sees. Called by
 //! `benches/micro`; not for programs that embed the broker. A door only opens: it must add nothing to what it leads to but a
 //! pointer, so that a figure taken here is the broker's own.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use crate::account::queue_caps;
-use crate::limits::Caps;
+use crate::clock::Now;
+use crate::limits::{Caps, Resource, Tally, UnixMillis, Window};
 use crate::router::{self, Held, Mailbox, Subscription};
 use crate::session::{self, Link};
 use crate::stats::Stats;
+use crate::store::StoreError;
+use crate::usage::{Counted, Load, Step, Usage, UsageError};
 use crate::wire::{PacketId, Publish, QoS, ReasonCode, Version};
 
 /// The subscriptions of one profile: for the price of a match, a subscribe and an unsubscribe among many.
@@ -154,5 +158,51 @@ impl Session {
     /// The client's PUBREL; tells whether the packet identifier was open.
     pub fn release(&mut self, id: PacketId) -> bool {
         self.session.release(id)
+    }
+}
+
+/// History on disk, of profiles that all use three resources all the time: for the price of a second, a minute and a query.
+pub struct History {
+    usage: Usage,
+    now: Now,
+    profiles: Vec<Arc<str>>,
+}
+
+impl History {
+    /// A new one in this directory.
+    ///
+    /// # Errors
+    /// The directory cannot be used.
+    pub fn open(data_dir: &Path, profiles: usize) -> Result<Self, StoreError> {
+        let now = Now { wall: UnixMillis(1_795_219_200_000), mono: 0 };
+        let profiles = (0..profiles).map(|number| format!("profile-{number}").into()).collect();
+        Ok(History { usage: Usage::open(Some(data_dir))?, now, profiles })
+    }
+
+    /// Some milliseconds later each profile has used each resource once: takes that in, and writes the minute if it is another.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn pass(&mut self, millis: u64) -> Result<(), StoreError> {
+        self.now = Now { wall: UnixMillis(self.now.wall.0 + millis), mono: self.now.mono + millis };
+        let at = Window::Minute.start(Window::Minute.index(self.now.wall));
+        let resources = [Resource::Connect, Resource::Publish, Resource::Receive];
+        let tally = |resource: &Resource| Tally { resource: resource.clone(), at, used: 250, denied: 3 };
+        let of = |profile: &Arc<str>| {
+            let profile = Arc::clone(profile);
+            resources.each_ref().map(|r| Counted { profile: Arc::clone(&profile), device: None, tally: tally(r) })
+        };
+        let counted: Vec<Counted> = self.profiles.iter().flat_map(of).collect();
+        self.usage.collect(self.now, &counted, Load::default())
+    }
+
+    /// What a profile has published in the last day, added up from its minutes.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn day(&self, profile: usize) -> Result<u64, UsageError> {
+        let (from, to) = (UnixMillis(self.now.wall.0 - 86_400_000), self.now.wall);
+        let minutes = self.usage.series(&self.profiles[profile], None, "publish", from, to, Step::Minute)?;
+        Ok(minutes.iter().map(|minute| minute.used).sum())
     }
 }

@@ -204,7 +204,6 @@ acl_on_deny: acknowledge
     let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
     let expected = [
         "b.yaml:7:8: warning: this version of Weir serves no dashboard, API or metrics yet; `admin` does nothing",
-        "b.yaml:8:11: warning: this version of Weir keeps everything in memory; `data_dir` does nothing",
         "b.yaml:40:24: warning: a token in plain text: anyone who can read this file can connect; \
          write its token_sha256 instead (weir token new)",
     ];

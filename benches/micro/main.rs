@@ -5,6 +5,7 @@
 mod limits;
 mod router;
 mod session;
+mod usage;
 mod wire;
 
 use std::time::Duration;
@@ -24,6 +25,6 @@ criterion_group! {
     name = parts;
     // There are many: each is given less time than criterion would.
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = wire::measure, limits::measure, session::measure, router::measure
+    targets = wire::measure, limits::measure, session::measure, router::measure, usage::measure
 }
 criterion_main!(parts);

@@ -225,10 +225,8 @@ fn read_admin(node: &Node, report: &mut Report<'_>) -> Option<Admin> {
 }
 
 fn read_data_dir(node: &Node, report: &mut Report<'_>) -> Option<PathBuf> {
-    let path = parsed(node, report, |text| match text {
+    parsed(node, report, |text| match text {
         "" => Err("the path of a directory is expected; leave the key out to keep everything in memory".into()),
         path => Ok(PathBuf::from(path)),
-    })?;
-    report.warn(node.at, "this version of Weir keeps everything in memory; `data_dir` does nothing");
-    Some(path)
+    })
 }

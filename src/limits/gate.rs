@@ -7,7 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use self::slow::Slow;
 use super::{Denial, Rate, Resource, UnixMillis, Window};
+
+mod ledger;
+mod slow;
+
+pub use self::ledger::{Crossed, Drained, Tally};
 
 /// One rate of one resource, as a gate enforces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,39 +34,29 @@ pub struct Gate {
     slow: Mutex<Slow>,
 }
 
-/// The rules, and the counters of those that do not fit the word.
-#[derive(Debug)]
-struct Slow {
-    /// The resource that is counted where no rate limits it.
-    resource: Resource,
-    enforce: bool,
-    rules: Vec<Counter>,
-    /// What was counted without rules: window, used and denied.
-    free: Counts,
-    /// Denials in the window of the word, while the word is in force.
-    denied: (u64, u64),
+/// What a request costs of each resource; rules that count something else do not concern it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    /// Of a resource that counts requests; nothing where bytes alone are asked for.
+    pub(super) requests: Option<u64>,
+    /// Of a resource that counts bytes; nothing where requests alone are asked for.
+    pub(super) bytes: Option<u64>,
 }
 
-/// A window, and the used and the denied in it.
-type Counts = (u64, u64, u64);
+impl Cost {
+    /// One request with a payload.
+    fn one(bytes: u64) -> Self {
+        Cost { requests: Some(1), bytes: Some(bytes) }
+    }
 
-#[derive(Debug)]
-struct Counter {
-    rule: Rule,
-    window: u64,
-    used: u64,
-    denied: u64,
+    fn of(self, resource: &Resource) -> Option<u64> {
+        if resource.is_bytes() { self.bytes } else { self.requests }
+    }
 }
 
 const SHUT: u64 = u64::MAX;
 const COUNT_BITS: u32 = 31;
 const MAX_COUNT: u64 = (1 << COUNT_BITS) - 1;
-
-/// The counts of a window in which nothing was counted: one long past. Each kind of window has its own, so that no word of
-/// one kind is ever equal to one of another, and a CAS notices that the kind was changed meanwhile.
-fn unused(kind: Window) -> Counts {
-    (kind as u64, 0, 0)
-}
 
 fn pack(window: u64, count: u64) -> u64 {
     (window << COUNT_BITS) | count.min(MAX_COUNT)
@@ -99,12 +95,8 @@ impl Gate {
     /// A gate for requests that cost one of `resource` each, held to `rules`; without rules all are admitted and counted
     /// by the minute. With `enforce` false everything is counted and nothing denied.
     pub fn new(resource: Resource, rules: Vec<Rule>, enforce: bool) -> Self {
-        let free = unused(Window::Minute);
-        let gate = Gate {
-            word: AtomicU64::new(SHUT),
-            terms: AtomicU64::new(0),
-            slow: Mutex::new(Slow { resource, enforce: true, rules: Vec::new(), free, denied: (0, 0) }),
-        };
+        let (word, terms) = (AtomicU64::new(SHUT), AtomicU64::new(0));
+        let gate = Gate { word, terms, slow: Mutex::new(Slow::new(resource)) };
         gate.set_rules(rules, enforce);
         gate
     }
@@ -117,11 +109,30 @@ impl Gate {
     /// Puts other rules in force. The count of the current window is kept for each resource and window that stays.
     pub fn set_rules(&self, rules: Vec<Rule>, enforce: bool) {
         let mut slow = self.slow.lock();
+        self.shut(&mut slow);
+        slow.replace(rules, enforce);
+        self.reopen(&mut slow);
+    }
+
+    /// Puts back what history has counted of a resource in the current window of a kind, used and denied, so that a restart
+    /// gives no one a second helping. It is not drained again.
+    pub fn restore(&self, now: UnixMillis, mut counted: impl FnMut(&Resource, Window) -> (u64, u64)) {
+        let mut slow = self.slow.lock();
+        self.shut(&mut slow);
+        slow.restore(now, &mut counted);
+        self.reopen(&mut slow);
+    }
+
+    /// Has the lock decide from now on; the counts are with it.
+    fn shut(&self, slow: &mut Slow) {
         let word = self.word.swap(SHUT, Ordering::AcqRel);
         if word != SHUT {
             slow.take_back(word);
         }
-        slow.replace(rules, enforce);
+    }
+
+    /// Has the word decide again, if the rules are simple enough.
+    fn reopen(&self, slow: &mut Slow) {
         if let Some((terms, word)) = slow.open() {
             self.terms.store(terms.pack(), Ordering::Release);
             self.word.store(word, Ordering::Release);
@@ -133,12 +144,50 @@ impl Gate {
     /// # Errors
     /// The denial of the rule that stays exceeded longest; then nothing was counted but the denial.
     pub fn admit(&self, bytes: u64, now: UnixMillis) -> Result<(), Denial> {
-        self.ask(bytes, now, true)
+        self.ask(Cost::one(bytes), now, true)
+    }
+
+    /// Counts a request of any cost, here and in `own` where there is one, or in neither. One that costs nothing asks whether
+    /// there is anything left, and is not counted, nor is its denial.
+    ///
+    /// # Errors
+    /// As [`Gate::admit_with`].
+    pub(super) fn admit_cost(&self, own: Option<&Gate>, cost: Cost, now: UnixMillis) -> Result<(), Denial> {
+        if cost.requests.or(cost.bytes) == Some(0) {
+            let theirs = own.map_or(Ok(()), |own| own.peek(cost, now));
+            return match (theirs, self.peek(cost, now)) {
+                (Err(theirs), Err(ours)) => Err(if ours.outlasts(&theirs) { ours } else { theirs }),
+                (theirs, ours) => theirs.and(ours),
+            };
+        }
+        match own {
+            Some(own) => own.admit_both(self, cost, now),
+            None => self.ask(cost, now, true),
+        }
+    }
+
+    /// Tells whether anything is left of each rule that a request of such a cost concerns.
+    fn peek(&self, cost: Cost, now: UnixMillis) -> Result<(), Denial> {
+        if !self.slow.lock().enforce {
+            return Ok(());
+        }
+        let mut worst: Option<Denial> = None;
+        for (resource, rate, used, _, ends) in self.readings(now) {
+            if let (Some(rate), Some(_)) = (rate, cost.of(&resource))
+                && used >= rate.count
+            {
+                let denial = Denial::new(resource, rate, ends, now, 1);
+                if worst.as_ref().is_none_or(|worst| denial.outlasts(worst)) {
+                    worst = Some(denial);
+                }
+            }
+        }
+        worst.map_or(Ok(()), Err)
     }
 
     /// Tells whether a request fits every rule, and counts it if `counts` is set; a denial is counted in any case.
-    #[inline]
-    fn ask(&self, bytes: u64, now: UnixMillis, counts: bool) -> Result<(), Denial> {
+    #[inline(always)]
+    fn ask(&self, cost: Cost, now: UnixMillis, counts: bool) -> Result<(), Denial> {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
             if word == SHUT {
@@ -146,20 +195,27 @@ impl Gate {
                 // The word may have come into force while we waited for the lock.
                 word = self.word.load(Ordering::Acquire);
                 if word == SHUT {
-                    slow.fits(bytes, now)?;
+                    slow.fits(cost, now)?;
                     if counts {
-                        slow.count(bytes);
+                        slow.count(cost, now);
                     }
                     return Ok(());
                 }
             }
+            let Some(requests) = cost.requests else {
+                return self.without_rules(cost, now, counts);
+            };
             let terms = Terms::unpack(self.terms.load(Ordering::Acquire));
-            let (stored, count) = unpack(word);
+            let (window, count) = unpack(word);
             // The window never goes backwards, whatever the wall clock does.
-            let window = terms.window.index(now).max(stored);
-            let count = if window == stored { count } else { 0 };
-            if count >= terms.limit && terms.limit != MAX_COUNT {
-                match self.deny(terms, window, now) {
+            if terms.window.index(now) > window {
+                self.roll(now);
+                word = self.word.load(Ordering::Acquire);
+                continue;
+            }
+            let wanted = count.saturating_add(requests);
+            if wanted > terms.limit && terms.limit != MAX_COUNT {
+                match self.deny(terms, window, now, requests) {
                     Some(denial) => return Err(denial),
                     None => {
                         word = self.word.load(Ordering::Acquire);
@@ -167,7 +223,7 @@ impl Gate {
                     }
                 }
             }
-            let next = pack(window, count + u64::from(counts));
+            let next = pack(window, if counts { wanted } else { count });
             match self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ok(()),
                 Err(seen) => word = seen,
@@ -175,32 +231,73 @@ impl Gate {
         }
     }
 
+    /// Begins the window of `now` in the word. All that its last window has counted is settled first: whoever swaps the word
+    /// holds the lock, so the counts of a window are in exactly one hand.
+    #[cold]
+    fn roll(&self, now: UnixMillis) {
+        let mut slow = self.slow.lock();
+        let word = self.word.load(Ordering::Acquire);
+        let window = slow.word_kind().index(now);
+        if word != SHUT && window > unpack(word).0 {
+            // Others count on in the old window until the very swap.
+            let over = self.word.swap(pack(window, 0), Ordering::AcqRel);
+            slow.roll(over, now);
+        }
+    }
+
+    /// Counts bytes alone, of which no rate is in force while the word is.
+    #[cold]
+    fn without_rules(&self, cost: Cost, now: UnixMillis, counts: bool) -> Result<(), Denial> {
+        let mut slow = self.slow.lock();
+        if self.word.load(Ordering::Acquire) == SHUT {
+            slow.fits(cost, now)?;
+        }
+        if counts {
+            slow.count(cost, now);
+        }
+        Ok(())
+    }
+
+    /// Hands over what was counted since the last drain, by resource and minute, and what was nearly or wholly used up. A
+    /// count is in the minute of its window where that is a second or a minute, or where several rates hold; in a single longer
+    /// window, in the minute of the last drain before it.
+    pub fn drain(&self, now: UnixMillis, into: &mut Drained) {
+        let mut slow = self.slow.lock();
+        match self.word.load(Ordering::Acquire) {
+            SHUT => slow.note(),
+            word => slow.settle(word),
+        }
+        slow.ledger.advance(now);
+        slow.ledger.fetch(into);
+    }
+
     /// Admits a request here and in `other` or in neither: what a device's gate asks of its profile's.
     ///
     /// # Errors
     /// As [`Gate::admit`]; of two denials the one that lasts longer.
     pub fn admit_with(&self, other: &Gate, bytes: u64, now: UnixMillis) -> Result<(), Denial> {
+        self.admit_both(other, Cost::one(bytes), now)
+    }
+
+    fn admit_both(&self, other: &Gate, cost: Cost, now: UnixMillis) -> Result<(), Denial> {
         if self.is_open() {
-            return other.admit(bytes, now);
+            return other.ask(cost, now, true);
         }
         let mut slow = self.slow.lock();
         if slow.rules.is_empty() {
             // They were lifted while we waited for the lock.
-            return other.admit(bytes, now);
+            return other.ask(cost, now, true);
         }
         // Under the device's lock its counters stand still, so the profile's gate alone decides.
-        let word = self.word.swap(SHUT, Ordering::AcqRel);
-        if word != SHUT {
-            slow.take_back(word);
-        }
-        if let Err(denial) = slow.fits(bytes, now) {
-            return Err(match other.ask(bytes, now, false) {
+        self.shut(&mut slow);
+        if let Err(denial) = slow.fits(cost, now) {
+            return Err(match other.ask(cost, now, false) {
                 Err(theirs) if theirs.outlasts(&denial) => theirs,
                 _ => denial,
             });
         }
-        other.admit(bytes, now)?;
-        slow.count(bytes);
+        other.ask(cost, now, true)?;
+        slow.count(cost, now);
         Ok(())
     }
 
@@ -239,7 +336,7 @@ impl Gate {
 
     /// The denial of the word's only rule, counted; nothing if the rules were changed meanwhile, or the window was.
     #[cold]
-    fn deny(&self, terms: Terms, window: u64, now: UnixMillis) -> Option<Denial> {
+    fn deny(&self, terms: Terms, window: u64, now: UnixMillis, cost: u64) -> Option<Denial> {
         let mut slow = self.slow.lock();
         let word = self.word.load(Ordering::Acquire);
         if word == SHUT || unpack(word).0 != window || self.terms.load(Ordering::Acquire) != terms.pack() {
@@ -248,96 +345,12 @@ impl Gate {
         let (resource, rate) = slow.rules.first().map(|c| (c.rule.resource.clone(), c.rule.rate.clone()))?;
         slow.denied = (window, if slow.denied.0 == window { slow.denied.1 + 1 } else { 1 });
         let first = slow.denied.1 == 1;
-        Some(Denial { first, ..Denial::new(resource, rate, terms.window.end(window), now, 1) })
-    }
-}
-
-impl Slow {
-    /// Puts other rules in the place of these, with the counts that stay.
-    fn replace(&mut self, rules: Vec<Rule>, enforce: bool) {
-        let counter = |rule: Rule| {
-            let (window, used, denied) = self.kept(&rule.resource, rule.rate.window);
-            Counter { rule, window, used, denied }
+        let minute = match terms.window {
+            Window::Second | Window::Minute => slow.ledger.minute_of(terms.window, window),
+            Window::Hour | Window::Day | Window::Month => slow.ledger.minute_at(now),
         };
-        let rules = rules.into_iter().map(counter).collect();
-        self.free = self.kept(&self.resource, Window::Minute);
-        self.rules = rules;
-        self.enforce = enforce;
-    }
-
-    /// What was counted of a resource in the current window of this kind, so far as it was counted at all.
-    fn kept(&self, resource: &Resource, window: Window) -> Counts {
-        if self.rules.is_empty() && *resource == self.resource && window == Window::Minute {
-            return self.free;
-        }
-        let same = self.rules.iter().find(|c| c.rule.resource == *resource && c.rule.rate.window == window);
-        same.map_or(unused(window), |c| (c.window, c.used, c.denied))
-    }
-
-    /// The word that can stand for these rules, if they are simple enough: at most one, that costs one a request, admits
-    /// any at all and is enforced, or none. It takes over their counts.
-    fn open(&mut self) -> Option<(Terms, u64)> {
-        let (terms, (window, used, denied)) = match self.rules.as_slice() {
-            [] => (Terms { window: Window::Minute, limit: MAX_COUNT }, self.free),
-            [only]
-                if self.enforce && !only.rule.resource.is_bytes() && (1..MAX_COUNT).contains(&only.rule.rate.count) =>
-            {
-                let terms = Terms { window: only.rule.rate.window, limit: only.rule.rate.count };
-                (terms, (only.window, only.used, only.denied))
-            }
-            _ => return None,
-        };
-        self.denied = (window, denied);
-        Some((terms, pack(window, used)))
-    }
-
-    /// Takes the counts of a word that is no longer in force.
-    fn take_back(&mut self, word: u64) {
-        let (window, used) = unpack(word);
-        let denied = if self.denied.0 == window { self.denied.1 } else { 0 };
-        match self.rules.as_mut_slice() {
-            [only] => (only.window, only.used, only.denied) = (window, used, denied),
-            _ => self.free = (window, used, denied),
-        }
-    }
-
-    /// Rolls every counter to the window of `now` and tells whether the request fits all.
-    fn fits(&mut self, bytes: u64, now: UnixMillis) -> Result<(), Denial> {
-        let mut worst: Option<Denial> = None;
-        for c in &mut self.rules {
-            let window = c.rule.rate.window.index(now).max(c.window);
-            if window != c.window {
-                (c.window, c.used, c.denied) = (window, 0, 0);
-            }
-            let cost = c.cost(bytes);
-            if c.used.checked_add(cost).is_none_or(|used| used > c.rule.rate.count) {
-                c.denied += 1;
-                let end = c.rule.rate.window.end(window);
-                let first = c.denied == 1;
-                let denial =
-                    Denial { first, ..Denial::new(c.rule.resource.clone(), c.rule.rate.clone(), end, now, cost) };
-                if worst.as_ref().is_none_or(|worst| denial.outlasts(worst)) {
-                    worst = Some(denial);
-                }
-            }
-        }
-        match worst {
-            Some(denial) if self.enforce => Err(denial),
-            _ => Ok(()),
-        }
-    }
-
-    /// Counts what [`Slow::fits`] has just let in.
-    fn count(&mut self, bytes: u64) {
-        for c in &mut self.rules {
-            c.used = c.used.saturating_add(c.cost(bytes));
-        }
-    }
-}
-
-impl Counter {
-    fn cost(&self, bytes: u64) -> u64 {
-        if self.rule.resource.is_bytes() { bytes } else { 1 }
+        slow.ledger.add(&resource, minute, 0, 1);
+        Some(Denial { first, ..Denial::new(resource, rate, terms.window.end(window), now, cost) })
     }
 }
 

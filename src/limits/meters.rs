@@ -1,12 +1,9 @@
 //! The meters of a profile and of a device: a gate for each kind of request. Resolved once, at CONNECT, and held by the
 //! connection, so that a limit costs no look-up on the way of a packet.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use parking_lot::RwLock;
-
-use super::{Denial, Gate, Limits, Plan, Rate, Resource, Rule, UnixMillis};
+use super::gate::Cost;
+use super::named::Named;
+use super::{Denial, Drained, Gate, Limits, Plan, Rate, Resource, Rule, UnixMillis, Window};
 
 /// The requests that the broker itself counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,23 +66,36 @@ pub struct Reading {
 #[derive(Debug)]
 pub struct DeviceMeters {
     gates: [Gate; 4],
+    named: Named,
 }
 
 impl DeviceMeters {
     /// Meters for these limits, or nothing where the device has none.
     pub fn new(limits: &Limits, enforce: bool) -> Option<Self> {
-        let meters = DeviceMeters { gates: gates(limits, enforce) };
-        meters.gates.iter().any(|gate| !gate.is_unlimited()).then_some(meters)
+        let meters = DeviceMeters { gates: gates(limits, enforce), named: Named::new(limits, enforce) };
+        let limited = meters.gates.iter().any(|gate| !gate.is_unlimited()) || !meters.named.is_empty();
+        limited.then_some(meters)
     }
 
     /// Puts other limits in force; the counts of the current windows are kept.
     pub fn set_limits(&self, limits: &Limits, enforce: bool) {
         set_rules(&self.gates, limits, enforce);
+        self.named.set(limits, enforce);
     }
 
     /// What this device has used.
     pub fn readings(&self, now: UnixMillis) -> Vec<Reading> {
-        self.gates.iter().flat_map(|gate| gate.readings(now)).map(reading).collect()
+        readings(&self.gates, &self.named, now)
+    }
+
+    /// Hands over what was counted since the last drain, by resource and minute, and which rates were nearly or wholly used up.
+    pub fn drain(&self, now: UnixMillis, into: &mut Drained) {
+        drain(&self.gates, &self.named, now, into);
+    }
+
+    /// Puts back what was counted in the current windows before a restart: as [`Meters::restore`].
+    pub fn restore(&self, now: UnixMillis, counted: impl FnMut(&Resource, Window) -> (u64, u64)) {
+        restore(&self.gates, &self.named, now, counted);
     }
 }
 
@@ -93,21 +103,19 @@ impl DeviceMeters {
 #[derive(Debug)]
 pub struct Meters {
     gates: [Gate; 4],
-    named: RwLock<BTreeMap<Resource, Arc<Gate>>>,
+    named: Named,
 }
 
 impl Meters {
     /// Meters that hold requests to `plan`.
     pub fn new(plan: &Plan) -> Self {
-        let meters = Meters { gates: gates(&plan.limits, plan.enforce), named: RwLock::new(BTreeMap::new()) };
-        meters.set_named(plan);
-        meters
+        Meters { gates: gates(&plan.limits, plan.enforce), named: Named::new(&plan.limits, plan.enforce) }
     }
 
     /// Puts another plan's limits in force; the counts of the current windows are kept.
     pub fn set_plan(&self, plan: &Plan) {
         set_rules(&self.gates, &plan.limits, plan.enforce);
-        self.set_named(plan);
+        self.named.set(&plan.limits, plan.enforce);
     }
 
     /// Counts one request of `bytes` payload bytes against the profile, and against the device where it has meters of its
@@ -124,32 +132,57 @@ impl Meters {
         }
     }
 
-    /// What the profile has used: the resources that MQTT counts, then those with names of their own.
-    pub fn readings(&self, now: UnixMillis) -> Vec<Reading> {
-        let named: Vec<Arc<Gate>> = self.named.read().values().cloned().collect();
-        self.gates
-            .iter()
-            .chain(named.iter().map(Arc::as_ref))
-            .flat_map(|gate| gate.readings(now))
-            .map(reading)
-            .collect()
+    /// Counts `cost` of any resource, against the profile and against the device where it has meters of its own: in both or
+    /// in neither. Of bytes, only the rates of bytes are asked; of requests, only those of requests. A cost of 0 asks whether
+    /// anything is left, and counts nothing. A resource without a rate is counted and unlimited; but of one with a name of its own
+    /// that is not in the plan nothing is known: it is admitted, and not counted ([`Meters::has`] tells).
+    ///
+    /// # Errors
+    /// The denial that the caller is told; then nothing was counted but the denial.
+    pub fn admit_resource(
+        &self,
+        device: Option<&DeviceMeters>,
+        resource: &Resource,
+        cost: u64,
+        now: UnixMillis,
+    ) -> Result<(), Denial> {
+        let requests = Cost { requests: Some(cost), bytes: None };
+        let bytes = Cost { requests: None, bytes: Some(cost) };
+        let (kind, cost) = match resource {
+            Resource::Connect => (Kind::Connect, requests),
+            Resource::Publish => (Kind::Publish, requests),
+            Resource::Receive => (Kind::Receive, requests),
+            Resource::Subscribe => (Kind::Subscribe, requests),
+            Resource::PublishBytes => (Kind::Publish, bytes),
+            Resource::ReceiveBytes => (Kind::Receive, bytes),
+            Resource::Named(_) => {
+                return self.named.admit(device.map(|device| &device.named), resource, requests, now);
+            }
+        };
+        let own = device.map(|device| &device.gates[kind as usize]);
+        self.gates[kind as usize].admit_cost(own, cost, now)
     }
 
-    fn set_named(&self, plan: &Plan) {
-        let mut named = self.named.write();
-        named.retain(|resource, _| plan.limits.0.contains_key(resource));
-        for (resource, rates) in &plan.limits.0 {
-            if !matches!(resource, Resource::Named(_)) {
-                continue;
-            }
-            let rules = rates.iter().map(|rate| Rule { resource: resource.clone(), rate: rate.clone() }).collect();
-            match named.get(resource) {
-                Some(gate) => gate.set_rules(rules, plan.enforce),
-                None => {
-                    named.insert(resource.clone(), Arc::new(Gate::new(resource.clone(), rules, plan.enforce)));
-                }
-            }
-        }
+    /// Whether anything is counted under this resource: all that MQTT uses, and the names of the plan.
+    pub fn has(&self, resource: &Resource) -> bool {
+        !matches!(resource, Resource::Named(_)) || self.named.has(resource)
+    }
+
+    /// What the profile has used: the resources that MQTT counts, then those with names of their own.
+    pub fn readings(&self, now: UnixMillis) -> Vec<Reading> {
+        readings(&self.gates, &self.named, now)
+    }
+
+    /// Hands over what was counted since the last drain, by resource and minute, and which rates were nearly or wholly used up.
+    /// What a reload has taken away is handed over too.
+    pub fn drain(&self, now: UnixMillis, into: &mut Drained) {
+        drain(&self.gates, &self.named, now, into);
+    }
+
+    /// Puts back what was counted in the current windows before a restart: `counted` tells the used and the denied of a
+    /// resource in the window of this kind that `now` is in. It is not drained again.
+    pub fn restore(&self, now: UnixMillis, counted: impl FnMut(&Resource, Window) -> (u64, u64)) {
+        restore(&self.gates, &self.named, now, counted);
     }
 }
 
@@ -163,6 +196,33 @@ fn set_rules(gates: &[Gate; 4], limits: &Limits, enforce: bool) {
     }
 }
 
-fn reading((resource, limit, used, denied, resets_at): (Resource, Option<Rate>, u64, u64, UnixMillis)) -> Reading {
-    Reading { resource, limit, used, denied, resets_at }
+fn readings(gates: &[Gate; 4], named: &Named, now: UnixMillis) -> Vec<Reading> {
+    let mut readings = Vec::new();
+    let mut read = |gate: &Gate| {
+        readings.extend(gate.readings(now).into_iter().map(|(resource, limit, used, denied, resets_at)| Reading {
+            resource,
+            limit,
+            used,
+            denied,
+            resets_at,
+        }));
+    };
+    gates.iter().for_each(&mut read);
+    named.for_each(read);
+    readings
+}
+
+fn drain(gates: &[Gate; 4], named: &Named, now: UnixMillis, into: &mut Drained) {
+    gates.iter().for_each(|gate| gate.drain(now, into));
+    named.drain(now, into);
+}
+
+fn restore(
+    gates: &[Gate; 4],
+    named: &Named,
+    now: UnixMillis,
+    mut counted: impl FnMut(&Resource, Window) -> (u64, u64),
+) {
+    gates.iter().for_each(|gate| gate.restore(now, &mut counted));
+    named.for_each(|gate| gate.restore(now, &mut counted));
 }

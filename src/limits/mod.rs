@@ -5,13 +5,14 @@
 mod denial;
 mod gate;
 mod meters;
+mod named;
 mod plan;
 mod rate;
 #[cfg(test)]
 mod tests;
 
 pub use denial::Denial;
-pub use gate::{Gate, Rule};
+pub use gate::{Crossed, Drained, Gate, Rule, Tally};
 pub use meters::{DeviceMeters, Kind, Meters, Reading};
 pub use plan::{Caps, Limits, OnPublish, OnReceive, Plan, Resource, ResourceError};
 pub use rate::{Rate, RateError, UnixMillis, Window};

@@ -68,9 +68,9 @@ fn a_word_without_counts_tells_its_kind_of_window() {
 fn a_denial_of_a_window_that_has_just_ended_is_asked_again_in_the_next() {
     let gate = having_admitted("5/min", 5);
     let terms = Terms::unpack(gate.terms.load(Ordering::Acquire));
-    assert_eq!(gate.deny(terms, MINUTE - 1, NOW), None);
-    assert_eq!(gate.deny(Terms { limit: 6, ..terms }, MINUTE, NOW), None, "nor are terms that hold no more");
+    assert_eq!(gate.deny(terms, MINUTE - 1, NOW, 1), None);
+    assert_eq!(gate.deny(Terms { limit: 6, ..terms }, MINUTE, NOW, 1), None, "nor are terms that hold no more");
     assert_eq!(gate.readings(NOW)[0].3, 0);
-    assert!(gate.deny(terms, MINUTE, NOW).is_some());
+    assert!(gate.deny(terms, MINUTE, NOW, 1).is_some());
     assert_eq!(gate.readings(NOW)[0].3, 1);
 }

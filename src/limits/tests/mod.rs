@@ -1,7 +1,9 @@
 //! The limits as a profile and its devices meet them: exact under many threads, against a plain model, and the rows of
 //! figures that a reader can check by hand.
 
+mod drain;
 mod model;
+mod resources;
 mod rows;
 mod threads;
 
