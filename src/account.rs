@@ -274,10 +274,10 @@ impl Account {
 }
 
 /// A reading as the API says it.
-fn limit(reading: &Reading, now: UnixMillis) -> model::Limit {
+pub(crate) fn limit(reading: &Reading, now: UnixMillis) -> model::Limit {
     model::Limit {
         resource: reading.resource.to_string(),
-        limit: reading.limit.as_ref().map(ToString::to_string),
+        limit: reading.limit.as_ref().map(|rate| rate.written().to_owned()),
         max: reading.limit.as_ref().map(|rate| rate.count),
         window: reading.limit.as_ref().map_or(Window::Minute, |rate| rate.window).to_string(),
         used: reading.used,

@@ -2,13 +2,21 @@
 //! asked when a client identifier is claimed. It keeps a small count for each address that connected or failed in the current
 //! window, and forgets them all with the window.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use crate::limits::{Rate, UnixMillis, Window};
+
+/// What an address is counted by: an IPv4 address, or the /64 of an IPv6 address, which is one customer's to vary.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Admission {

@@ -2,13 +2,14 @@
 //! listeners and the tasks; what connections share is in the hub.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::admin::{metrics, model};
+use crate::admin::{Added, AddedError, Admin, AdminToken, Server, TokenError, metrics, model};
 use crate::clock::Clock;
 use crate::collector::{self, Collector};
 use crate::config::{Config, Place};
@@ -51,6 +52,12 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no admin token: the one in `data_dir` cannot be read, or none can be made.
+    #[error("error: {0}")]
+    AdminToken(#[from] TokenError),
+    /// The devices that were added over HTTP cannot be read.
+    #[error("error: {0}")]
+    AddedDevices(#[from] AddedError),
     /// The backend cannot be used as it is configured: a file of its TLS, say.
     #[error("error: cannot use the backend {backend}: {source}")]
     Backend {
@@ -95,7 +102,9 @@ impl Builder {
     ///
     /// # Errors
     /// A listener that cannot be bound, a `data_dir` that cannot be used; then nothing was started.
-    pub async fn start(self) -> Result<Broker, StartError> {
+    pub async fn start(mut self) -> Result<Broker, StartError> {
+        let added = Arc::new(Added::open(self.config.data_dir.as_deref())?);
+        added.lay_into(&mut self.config);
         let mut listeners = Vec::new();
         for wanted in &self.config.listeners {
             let error = |source| StartError::Listen {
@@ -107,6 +116,17 @@ impl Builder {
             let address = listener.address().map_err(error)?;
             listeners.push((listener, address));
         }
+        let admin = match &self.config.admin {
+            None => None,
+            Some(admin) => {
+                let bound = Server::bind(admin.address).map_err(|source| StartError::Listen {
+                    place: admin.place.clone(),
+                    address: admin.address.to_string(),
+                    source,
+                })?;
+                Some((bound, AdminToken::obtain(self.config.data_dir.as_deref())?))
+            }
+        };
         let stats = Arc::<Stats>::default();
         let relay = Relay::new(&self.config, &stats, &self.clock).map_err(|source| StartError::Backend {
             backend: self.config.backend.to_string(),
@@ -131,7 +151,9 @@ impl Builder {
             let clients = Arc::clone(&hub);
             tasks.spawn(async move { relay.attend(move || clients.wake_everyone()).await });
         }
-        Ok(Broker { hub, addresses, tasks })
+        let admin =
+            admin.map(|(bound, token)| Server::start(bound, &Admin::new(Arc::clone(&hub), Arc::clone(&added), token)));
+        Ok(Broker { hub, addresses, tasks, added, admin })
     }
 }
 
@@ -148,6 +170,8 @@ pub struct Broker {
     hub: Arc<Hub>,
     addresses: Vec<BoundAddress>,
     tasks: JoinSet<()>,
+    added: Arc<Added>,
+    admin: Option<Server>,
 }
 
 impl Broker {
@@ -167,6 +191,11 @@ impl Broker {
         &self.addresses
     }
 
+    /// Where the dashboard, API and metrics are; nothing where the configuration has no `admin`.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Server::address)
+    }
+
     /// Puts another configuration in force while clients are connected: plans, profiles, devices and rules at once, with the
     /// counts of the current windows kept. Some settings need a restart: tells the keys of those that differ.
     pub fn reload(&self, config: Config) -> Vec<&'static str> {
@@ -174,11 +203,12 @@ impl Broker {
         let old = self.hub.config.load_full();
         let differ = [
             ("listeners", addresses(&config) != addresses(&old)),
+            ("admin", config.admin.as_ref().map(|a| a.address) != old.admin.as_ref().map(|a| a.address)),
+            ("data_dir", config.data_dir != old.data_dir),
             ("backend", config.backend != old.backend),
             ("isolation", config.isolation != old.isolation),
-            ("data_dir", config.data_dir != old.data_dir),
         ];
-        self.hub.reload(config);
+        self.added.reload(&self.hub, config);
         differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 
@@ -246,6 +276,9 @@ impl Broker {
             tracing::error!("the disk did not take the last counts in time");
         }
         self.hub.events.finish().await;
+        if let Some(admin) = self.admin.take() {
+            admin.end().await;
+        }
     }
 }
 

@@ -288,6 +288,17 @@ impl Hooks {
         self.ask(first, |hook| hook.publish(client, publish, now))
     }
 
+    /// As [`publish`](Self::publish), for what was not published over MQTT and is counted elsewhere.
+    pub(crate) fn publish_uncounted(
+        &self,
+        client: &Client,
+        publish: &PublishEvent<'_>,
+        now: Now,
+        allowed: impl FnOnce() -> Verdict,
+    ) -> Verdict {
+        self.ask(allowed(), |hook| hook.publish(client, publish, now))
+    }
+
     pub(crate) fn subscribe(&self, client: &Client, now: Now) -> Verdict {
         self.ask(self.limits.subscribe(client, now), |hook| hook.subscribe(client, now))
     }

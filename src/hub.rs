@@ -194,7 +194,6 @@ impl Hub {
     }
 
     /// The same for a request over HTTP, such as the check API's: `who` is shown where a client identifier is for others.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the check API, which is not served yet"))]
     pub(crate) fn denied_over_http(&self, account: &Account, who: &str, device: Option<&Arc<str>>, denial: &Denial) {
         let denied = Denied { client_id: who, device, denial, told: Told::Http, version: None };
         self.count_denial(account, &denied, |now| {
@@ -276,11 +275,15 @@ impl Hub {
         if message.retain() {
             self.retain(account, &account.plan().caps, &message, now);
         }
-        if let Some(relay) = &self.relay {
-            relay.publish(account.name(), &message);
-            return;
+        self.publish_once(account, &message);
+    }
+
+    /// Publishes a message that no connection does: to the profile's sessions, or by way of the backend.
+    pub(crate) fn publish_once(&self, account: &Account, message: &Message) {
+        match &self.relay {
+            Some(relay) => relay.publish(account.name(), message),
+            None => _ = Publisher::publish_once(account.space(), message, &self.stats),
         }
-        Publisher::publish_once(account.space(), &message, &self.stats);
     }
 
     /// A connection lets its session go: to its heir, else it is kept (`Some`) until the janitor attends to it, or over (`None`).

@@ -229,6 +229,9 @@ async fn serve(options: &Options, config: Config) -> ExitCode {
     for (address, protocol) in broker.addresses().iter().zip(protocols) {
         tracing::info!("listening on {address} ({protocol})");
     }
+    if let Some(address) = broker.admin_address() {
+        tracing::info!("dashboard, API and metrics on http://{address}/");
+    }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %options.config.display(), profiles, plans, "weir is up");
     loop {
         tokio::select! {

@@ -202,11 +202,8 @@ acl_on_deny: acknowledge
     assert_eq!(config.acl_on_deny, AclOnDeny::Acknowledge);
 
     let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
-    let expected = [
-        "b.yaml:7:8: warning: this version of Weir serves no dashboard, API or metrics yet; `admin` does nothing",
-        "b.yaml:40:24: warning: a token in plain text: anyone who can read this file can connect; \
-         write its token_sha256 instead (weir token new)",
-    ];
+    let expected = ["b.yaml:40:24: warning: a token in plain text: anyone who can read this file can connect; \
+         write its token_sha256 instead (weir token new)"];
     assert_eq!(warnings, expected);
 }
 

@@ -194,6 +194,22 @@ fn a_token_or_user_name_used_twice_is_reported_with_both_places() {
             already that of device `p` of profile `a` at b.yaml:3:43; each device needs its own",
         ),
         (
+            format!("{PLANS}profiles:\n  a: {{ plan: free, read_token: t, devices: {{ p: {{ token: t }} }} }}\n"),
+            "3:58: error: this token is already that of the readers of profile `a` at b.yaml:3:32; each device needs its own",
+        ),
+        (
+            format!("{PLANS}profiles:\n  a: {{ plan: free, read_token: t }}\n  b: {{ plan: free, read_token: t }}\n"),
+            "4:32: error: this token is already that of the readers of profile `a` at b.yaml:3:32; readers need one of their own",
+        ),
+        (
+            format!("{PLANS}profiles:\n  a: {{ plan: free, read_token: t, read_token_sha256: {sha256} }}\n"),
+            "3:32: error: the profile \"a\" has a `read_token` and a `read_token_sha256`: keep one",
+        ),
+        (
+            format!("{PLANS}profiles:\n  a: {{ plan: free, read_token_sha256: abc }}\n"),
+            "3:39: error: the SHA-256 of a token is expected, 64 hexadecimal digits, not 3 characters",
+        ),
+        (
             of_two_profiles(
                 &format!("{{ username: u, password_hash: {hash:?} }}"),
                 &format!("{{ username: u, password_hash: {hash:?} }}"),

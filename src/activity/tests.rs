@@ -117,7 +117,7 @@ fn a_denial_is_written_down_as_its_client_saw_it() {
 fn a_denial_over_http_is_counted_and_told_like_any_other() {
     let config = Config::parse("plans: { free: {} }\nprofiles: { acme: { plan: free } }", "broker.yaml").unwrap();
     let clock = Clock::Manual(ManualClock::at(UnixMillis(9_000)));
-    let hub = Hub::new(config, clock, Vec::new(), Arc::<Stats>::default(), None);
+    let hub = Hub::new(config, clock, Vec::new(), Arc::<Stats>::default(), None, Arc::default());
     let account = hub.account("acme").unwrap();
     hub.denied_over_http(&account, "10.0.0.7", Some(&"pump".into()), &denial());
     hub.denied_over_http(&account, "10.0.0.7", None, &denial());

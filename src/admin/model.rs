@@ -250,8 +250,9 @@ pub struct Check {
     pub device: Option<String>,
     /// The resource: one of the plan's, such as `POST /data`.
     pub resource: String,
-    /// How much it costs; 1 where it is left out.
+    /// How much it costs; 1 where it is left out, and 0 to ask without counting.
     #[serde(default = "one")]
+    #[schema(minimum = 0, maximum = 1_000_000_000, default = 1)]
     pub cost: u64,
 }
 
@@ -277,11 +278,21 @@ pub struct TooMany {
     pub message: String,
 }
 
+/// What became of a message that came by `POST /data`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Published {
+    /// Always true.
+    pub status: bool,
+    /// `1 message accepted`.
+    pub result: String,
+}
+
 /// A device that is added.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDevice {
-    /// Its name.
+    /// Its name: 1 to 64 of the letters a-z and A-Z, digits, `-`, `_` and `.`.
+    #[schema(pattern = "^[A-Za-z0-9_.-]{1,64}$")]
     pub name: String,
     /// Rates of its own, as in `broker.yaml`: `{"publish": ["60/min"]}`.
     #[serde(default)]

@@ -32,7 +32,7 @@ pub use backend::{Backend, Embedded, Upstream, UpstreamTls};
 pub use error::{ConfigError, Place, Problem, Warning};
 pub use events::{Events, Metrics, Webhook};
 pub use listeners::{ListenAddress, Listener, Protocol};
-pub use profiles::{Credential, Device, Profile};
+pub use profiles::{Credential, Device, Profile, ReadToken};
 pub use scram_keys::ScramKeys;
 pub(crate) use scram_keys::hmac;
 pub use settings::{Admission, Mqtt};
@@ -91,6 +91,8 @@ pub struct Config {
 pub struct Admin {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where the configuration names it.
+    pub place: Place,
 }
 
 /// How topics of profiles are kept apart.
@@ -143,6 +145,11 @@ impl Config {
         let warnings = report.finish()?;
         Ok(Self { warnings, ..config })
     }
+}
+
+/// Whether a profile, plan or device can have this name; if not, what is expected.
+pub(crate) fn check_name(text: &str) -> Result<(), String> {
+    scalars::name(text)
 }
 
 /// All of a file, or as much of one that is too large as shows it.
@@ -219,9 +226,10 @@ fn read_admin(node: &Node, report: &mut Report<'_>) -> Option<Admin> {
         let message = "admin needs an address, such as `address: \"127.0.0.1:8080\"`";
         report.error(node.at, message);
     }
-    let address = parsed(address?, report, listeners::socket_address)?;
-    report.warn(node.at, "this version of Weir serves no dashboard, API or metrics yet; `admin` does nothing");
-    Some(Admin { address })
+    let address = address?;
+    let place = report.place(address.at);
+    let address = parsed(address, report, listeners::socket_address)?;
+    Some(Admin { address, place })
 }
 
 fn read_data_dir(node: &Node, report: &mut Report<'_>) -> Option<PathBuf> {

@@ -29,6 +29,19 @@ pub struct Profile {
     pub devices: BTreeMap<Arc<str>, Device>,
     /// Whether its clients may subscribe to `$SYS`.
     pub sees_sys: bool,
+    /// What shows this profile, and nothing else, over HTTP.
+    pub read_token: Option<ReadToken>,
+}
+
+/// The SHA-256 of a token that shows one profile over HTTP and changes nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReadToken(pub [u8; 32]);
+
+/// Without the digest, so that it does not get into a log.
+impl fmt::Debug for ReadToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadToken").finish_non_exhaustive()
+    }
 }
 
 /// A holder of credentials inside a profile.
@@ -92,14 +105,18 @@ pub(super) fn read_profiles(
 /// Who shows a credential, and where in the file.
 struct Holder {
     profile: Arc<str>,
-    device: Arc<str>,
+    /// Nothing where the profile itself is shown by it.
+    device: Option<Arc<str>>,
     at: At,
 }
 
 impl Holder {
     fn told(&self, report: &Report<'_>) -> String {
         let place = report.place(self.at);
-        format!("device `{}` of profile `{}` at {place}", self.device, self.profile)
+        match &self.device {
+            Some(device) => format!("device `{device}` of profile `{}` at {place}", self.profile),
+            None => format!("the readers of profile `{}` at {place}", self.profile),
+        }
     }
 }
 
@@ -123,6 +140,7 @@ impl Reader<'_> {
         }
         let mut sees_sys = false;
         fields.set("sys", &mut sees_sys, report, boolean);
+        let read_token = self.read_token(&name, &mut fields, report);
         let mut devices = BTreeMap::new();
         if let Some(node) = fields.take("devices") {
             for (key, node) in entries(node, "devices", report) {
@@ -131,7 +149,40 @@ impl Reader<'_> {
             }
         }
         fields.finish(report);
-        Profile { name, plan, devices, sees_sys }
+        Profile { name, plan, devices, sees_sys, read_token }
+    }
+
+    /// What shows the profile over HTTP, if anything does.
+    fn read_token(
+        &mut self,
+        profile: &Arc<str>,
+        fields: &mut Fields<'_>,
+        report: &mut Report<'_>,
+    ) -> Option<ReadToken> {
+        let plain = fields.take("read_token");
+        let digest = fields.take("read_token_sha256");
+        let sha256 = match (plain, digest) {
+            (None, None) => return None,
+            (Some(node), Some(_)) => {
+                let name = quoted(profile);
+                let message = format!("the profile {name} has a `read_token` and a `read_token_sha256`: keep one");
+                report.error(node.at, message);
+                return None;
+            }
+            (Some(node), None) => {
+                let sha256 = plain_token(node, report)?;
+                report.warn(
+                    node.at,
+                    "a token in plain text: anyone who can read this file can see what the profile uses; \
+                     write its read_token_sha256 instead (weir token new)",
+                );
+                sha256
+            }
+            (None, Some(node)) => parsed(node, report, sha256_of_hex)?,
+        };
+        let at = plain.or(digest)?.at;
+        let holder = Holder { profile: Arc::clone(profile), device: None, at };
+        self.unique(sha256, holder, report).then_some(ReadToken(sha256))
     }
 
     /// The plan that a profile names, or one without limits where that is reported.
@@ -168,7 +219,7 @@ impl Reader<'_> {
         }
         let name: Arc<str> = key.text.as_str().into();
         let mut fields = Fields::of(node, "a device", report);
-        let holder = Holder { profile: profile.clone(), device: name.clone(), at: key.at };
+        let holder = Holder { profile: profile.clone(), device: Some(name.clone()), at: key.at };
         let credential = self.credential(&mut fields, holder, report);
         let mut limits = plan.per_device.clone();
         if let Some(node) = fields.take("limits") {
@@ -187,7 +238,7 @@ impl Reader<'_> {
         let hash = fields.take("password_hash");
         let scram = fields.take("scram");
         let shown = [token, digest, username.or(hash).or(scram)];
-        let name = quoted(&holder.device);
+        let name = quoted(holder.device.as_deref().unwrap_or_default());
         let message = match shown.iter().flatten().count() {
             0 => format!("the device {name} has no credential: give it one of {ONE}"),
             1 => match (username, hash.or(scram)) {
@@ -215,14 +266,8 @@ impl Reader<'_> {
     }
 
     fn plain_token(&mut self, node: &Node, holder: Holder, report: &mut Report<'_>) -> Option<Credential> {
-        let token = text(node, report)?;
-        // It is sent as an MQTT password or user name, which announce their length in two bytes; and a user name is
-        // a UTF-8 string [MQTT-3.1.3-12] without U+0000 [MQTT-1.5.4-2].
-        if token.is_empty() || token.len() > usize::from(u16::MAX) || token.contains('\0') {
-            report.error(node.at, "a token of 1 to 65535 bytes and no U+0000 is expected");
-            return None;
-        }
-        let demo = token.starts_with("demo-");
+        let sha256 = plain_token(node, report)?;
+        let demo = text(node, report)?.starts_with("demo-");
         report.warn(
             node.at,
             if demo {
@@ -232,7 +277,6 @@ impl Reader<'_> {
                  write its token_sha256 instead (weir token new)"
             },
         );
-        let sha256 = Sha256::digest(token).into();
         self.token(sha256, demo, Holder { at: node.at, ..holder }, report)
     }
 
@@ -242,14 +286,20 @@ impl Reader<'_> {
     }
 
     fn token(&mut self, sha256: [u8; 32], demo: bool, holder: Holder, report: &mut Report<'_>) -> Option<Credential> {
+        self.unique(sha256, holder, report).then_some(Credential::Token { sha256, demo })
+    }
+
+    /// Notes who shows a token; false where someone else does already, which is reported.
+    fn unique(&mut self, sha256: [u8; 32], holder: Holder, report: &mut Report<'_>) -> bool {
         if let Some(other) = self.tokens.get(&sha256) {
             let other = other.told(report);
-            let message = format!("this token is already that of {other}; each device needs its own");
-            report.error(holder.at, message);
-            return None;
+            let own =
+                if holder.device.is_some() { "each device needs its own" } else { "readers need one of their own" };
+            report.error(holder.at, format!("this token is already that of {other}; {own}"));
+            return false;
         }
         self.tokens.insert(sha256, holder);
-        Some(Credential::Token { sha256, demo })
+        true
     }
 
     fn password(
@@ -276,6 +326,18 @@ impl Reader<'_> {
         let scram = scram.map_or(Some(None), |scram| scram.map(Some))?;
         Some(Credential::Password { username, hash, scram })
     }
+}
+
+/// The SHA-256 of a token that stands in plain text.
+fn plain_token(node: &Node, report: &mut Report<'_>) -> Option<[u8; 32]> {
+    let token = text(node, report)?;
+    // It is sent as an MQTT password or user name, which announce their length in two bytes; and a user name is
+    // a UTF-8 string [MQTT-3.1.3-12] without U+0000 [MQTT-1.5.4-2].
+    if token.is_empty() || token.len() > usize::from(u16::MAX) || token.contains('\0') {
+        report.error(node.at, "a token of 1 to 65535 bytes and no U+0000 is expected");
+        return None;
+    }
+    Some(Sha256::digest(token).into())
 }
 
 fn sha256_of_hex(text: &str) -> Result<[u8; 32], String> {

@@ -193,6 +193,7 @@ impl Claimed {
     ) -> (Box<Settings>, Beginning) {
         let Claimed { asked, account, owner, session, session_present, offered, .. } = self;
         client.activity.enter();
+        account.registry().introduce(&asked.client_id, owner, &client);
         let plan = account.plan();
         let mut terms = Terms::new(&asked, config, &plan.caps);
         let said = offered.as_ref().map(|offered| offered.answer.connack().properties);

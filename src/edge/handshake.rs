@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use super::connection::{Beginning, Connection, Settings};
 use super::own_topics::is_own;
 use super::scratch;
 use crate::activity::Told;
+use crate::admission::network;
 use crate::config::Config;
 use crate::hooks::{Client, Verdict};
 use crate::hub::Hub;
@@ -162,7 +163,7 @@ async fn negotiate(
     // Before the configuration itself: a change in between is then noticed.
     let generation = hub.generation();
     let config = hub.config.load_full();
-    let address = peer.map(|peer| network(peer.ip().to_canonical()));
+    let address = peer.map(|peer| network(peer.ip()));
     if let (Some(address), Some(rate)) = (address, &config.admission.connects_per_ip)
         && !hub.admission.connect(address, rate, hub.clock.now().wall)
     {
@@ -219,14 +220,6 @@ async fn negotiate(
     check_connack(&asked, &config, &account, assigned, authentication.as_ref())?;
     let claimed = claim(hub, &account, asked, &config, now).await?.relay(hub, &connect, &config).await?;
     Ok(claimed.settle(hub, &config, identity, client, access, will, input, assigned, generation, authentication))
-}
-
-/// What connections are counted by: an IPv4 address, or the /64 of an IPv6 address, which is one customer's to vary.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-    }
 }
 
 /// Reads until there is a whole packet that begins with `first`; tells where its body begins and ends. The time for it counts

@@ -20,6 +20,8 @@ mod tallies;
 
 use std::sync::Arc;
 
+pub(crate) use own_topics::is_own;
+
 use self::connection::Serving;
 use crate::hub::Hub;
 use crate::net::Accepted;

@@ -23,7 +23,7 @@ const SYS_INTERVAL: u64 = 10_000;
 const OWN: [&str; 2] = ["$limits", "$SYS"];
 
 /// Whether a topic or filter is one of the broker's own.
-pub(super) fn is_own(topic: &str) -> bool {
+pub(crate) fn is_own(topic: &str) -> bool {
     OWN.contains(&topic.split('/').next().unwrap_or_default())
 }
 

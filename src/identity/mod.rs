@@ -56,6 +56,8 @@ pub(crate) struct Directory {
     /// Makes the salts of users that are not there, which must look like any other.
     secret: [u8; 32],
     anonymous: Option<Identity>,
+    /// The profiles that are shown over HTTP to who has this token.
+    readers: HashMap<[u8; 32], Arc<str>>,
 }
 
 impl Directory {
@@ -67,6 +69,7 @@ impl Directory {
         // Without random bytes the salts of unknown users can be told from others: no more than that.
         let _ = getrandom::fill(&mut directory.secret);
         for (profile, settings) in &config.profiles {
+            directory.readers.extend(settings.read_token.as_ref().map(|token| (token.0, Arc::clone(profile))));
             for (device, settings) in &settings.devices {
                 let identity =
                     Identity { profile: Arc::clone(profile), device: Some(Arc::clone(device)), vouched: false };
@@ -82,6 +85,19 @@ impl Directory {
             }
         }
         directory
+    }
+
+    /// The profile that a token with this SHA-256 shows, and nothing else.
+    pub(crate) fn reader(&self, sha256: &[u8; 32]) -> Option<&Arc<str>> {
+        self.readers.get(sha256)
+    }
+
+    /// The device of a token.
+    pub(crate) fn device(&self, token: &str) -> Option<Identity> {
+        match self.find(Some("Token"), Some(token.as_bytes())) {
+            Found::Known(identity) => Some(identity),
+            _ => None,
+        }
     }
 
     /// Finds whom the credentials belong to. A token is the password of the user name `Token` (any case), or stands alone,

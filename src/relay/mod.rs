@@ -123,6 +123,11 @@ impl Relay {
         self.is_remote()
     }
 
+    /// Whether the backend answers.
+    pub(crate) fn is_available(&self) -> bool {
+        self.steward.is_available()
+    }
+
     /// How often the backend was lost: a connection that was made before a loss is not any more.
     pub(crate) fn losses(&self) -> u64 {
         self.steward.losses()

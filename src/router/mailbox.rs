@@ -3,7 +3,7 @@
 //! anything is encoded or written.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
 
 use parking_lot::Mutex;
@@ -35,6 +35,8 @@ pub(crate) enum Signal {
 pub(crate) struct Mailbox {
     id: u64,
     client: u64,
+    /// How many filters the session subscribes, for whoever looks at it from outside.
+    subscriptions: AtomicU32,
     inner: Mutex<Inner>,
 }
 
@@ -104,6 +106,7 @@ impl Mailbox {
         Mailbox {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             client,
+            subscriptions: AtomicU32::new(0),
             inner: Mutex::new(Inner {
                 queue: VecDeque::new(),
                 bytes: 0,
@@ -127,6 +130,22 @@ impl Mailbox {
     /// The number of its client identifier: the same for every session of that client.
     pub(crate) fn client(&self) -> u64 {
         self.client
+    }
+
+    /// The session subscribes so many filters now.
+    pub(crate) fn set_subscriptions(&self, count: usize) {
+        self.subscriptions.store(count.try_into().unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// How many filters the session subscribes.
+    pub(crate) fn subscriptions(&self) -> u32 {
+        self.subscriptions.load(Ordering::Relaxed)
+    }
+
+    /// How many messages wait for the session, those that its connection holds back included.
+    pub(crate) fn waiting(&self) -> u64 {
+        let inner = self.inner.lock();
+        inner.queue.len() as u64 + u64::from(inner.held.messages) + u64::from(inner.held.replays)
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -164,12 +183,6 @@ impl Mailbox {
         inner.state == State::Connected
             && messages < inner.caps.messages
             && inner.bytes + inner.held.bytes < inner.caps.bytes
-    }
-
-    /// How many messages wait: here, and as its connection said when it last took some.
-    pub(crate) fn waiting(&self) -> u64 {
-        let inner = self.inner.lock();
-        inner.queue.len() as u64 + u64::from(inner.held.messages) + u64::from(inner.held.replays)
     }
 
     /// Tells the connection something; an earlier word that it has not heard yet stands.

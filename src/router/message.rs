@@ -71,6 +71,11 @@ impl Message {
         Message::assemble(parts, QoS::AtMostOnce, false, None, 0, received)
     }
 
+    /// A message that did not come in a PUBLISH, of nobody's client identifier.
+    pub(crate) fn of_bytes(topic: &str, payload: &[u8], qos: QoS, retain: bool, received: u64) -> Message {
+        Message::assemble(Parts { topic, properties: &[], payload }, qos, retain, None, 0, received)
+    }
+
     /// The message that a will becomes when it is [published](Self::published).
     pub(crate) fn from_will(will: &Will<'_>) -> Message {
         let mut kept = PropertyBuf::new();

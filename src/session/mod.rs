@@ -13,7 +13,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 pub(crate) use link::Link;
-pub(crate) use registry::{Claim, Due, Parked, PendingWill, Registry, Released};
+pub(crate) use registry::{Claim, Connected, Due, Parked, PendingWill, Registry, Released};
 pub(crate) use relayed::Relayed;
 use subscriptions::Subscriptions;
 
@@ -109,12 +109,16 @@ impl Session {
 
     /// Remembers a subscription; tells whether its filter is new [MQTT-3.8.4-3].
     pub(crate) fn subscribe(&mut self, filter: &str, subscribed: Subscribed) -> bool {
-        self.subscriptions.insert(filter, subscribed)
+        let new = self.subscriptions.insert(filter, subscribed);
+        self.mailbox.set_subscriptions(self.subscriptions.len());
+        new
     }
 
     /// Forgets a subscription; tells whether there was one.
     pub(crate) fn unsubscribe(&mut self, filter: &str) -> bool {
-        self.subscriptions.remove(filter)
+        let known = self.subscriptions.remove(filter);
+        self.mailbox.set_subscriptions(self.subscriptions.len());
+        known
     }
 
     /// What is to be known of the deliveries of a session that another broker keeps.

@@ -2,6 +2,7 @@
 //! identifiers of different profiles never meet. A connection claims its session here, hands it over when another claims it,
 //! and parks it when it goes.
 
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -23,9 +24,24 @@ enum Slot {
         owner: u64,
         /// Where it can be told that it is taken over; nothing until it has come so far.
         mailbox: Option<Arc<Mailbox>>,
+        /// Who it is; nothing until its connection is settled.
+        client: Option<Arc<Client>>,
         heir: Option<Box<Heir>>,
     },
     Parked(Box<Parked>),
+}
+
+/// A client that is connected.
+pub(crate) struct Connected {
+    pub(crate) client: Arc<Client>,
+    pub(crate) mailbox: Arc<Mailbox>,
+}
+
+impl Slot {
+    /// A slot whose owner can be told nothing yet.
+    fn owned(owner: u64) -> Self {
+        Slot::Connected { owner, mailbox: None, client: None, heir: None }
+    }
 }
 
 /// The connection that waits to have a session, and where it is handed over: nothing, if it ended with its connection.
@@ -101,7 +117,7 @@ impl Registry {
     /// Claims a client identifier for the connection `owner`.
     pub(crate) fn claim(&self, client_id: &str, owner: u64) -> Claim {
         let mut slots = self.slots.lock();
-        let mine = Slot::Connected { owner, mailbox: None, heir: None };
+        let mine = Slot::owned(owner);
         let Some(slot) = slots.get_mut(client_id) else {
             slots.insert(client_id.into(), mine);
             return Claim::New;
@@ -125,13 +141,23 @@ impl Registry {
     /// The owner can be told things here from now on.
     pub(crate) fn attach(&self, client_id: &str, owner: u64, mailbox: &Arc<Mailbox>) {
         let mut slots = self.slots.lock();
-        if let Some(Slot::Connected { owner: current, mailbox: place, heir }) = slots.get_mut(client_id)
+        if let Some(Slot::Connected { owner: current, mailbox: place, heir, .. }) = slots.get_mut(client_id)
             && *current == owner
         {
             *place = Some(Arc::clone(mailbox));
             if heir.is_some() {
                 mailbox.signal(Signal::TakenOver);
             }
+        }
+    }
+
+    /// The owner is known to be this client from now on.
+    pub(crate) fn introduce(&self, client_id: &str, owner: u64, client: &Arc<Client>) {
+        let mut slots = self.slots.lock();
+        if let Some(Slot::Connected { owner: current, client: place, .. }) = slots.get_mut(client_id)
+            && *current == owner
+        {
+            *place = Some(Arc::clone(client));
         }
     }
 
@@ -147,7 +173,7 @@ impl Registry {
         if let Some(heir) = heir.take() {
             match heir.hand_over.send(parked) {
                 Ok(()) => {
-                    *slot = Slot::Connected { owner: heir.owner, mailbox: None, heir: None };
+                    *slot = Slot::owned(heir.owner);
                     return Released::HandedOver;
                 }
                 // The heir is gone: as if it had never come.
@@ -179,7 +205,7 @@ impl Registry {
         if parked.expires.is_some_and(|at| at <= now) {
             let Some(Slot::Parked(parked)) = slots.remove(client_id) else { return None };
             match owner {
-                Some(owner) => _ = slots.insert(client_id.into(), Slot::Connected { owner, mailbox: None, heir: None }),
+                Some(owner) => _ = slots.insert(client_id.into(), Slot::owned(owner)),
                 None => shrink(&mut slots),
             }
             return Some(Due::Expired(parked));
@@ -198,6 +224,40 @@ impl Registry {
             Slot::Parked(parked) => parked.session.mailbox().waiting(),
         };
         slots.values().map(waiting).sum()
+    }
+
+    /// The first `most` clients that are connected, by client identifier, after the one named.
+    pub(crate) fn clients(&self, after: Option<&str>, most: usize) -> Vec<Connected> {
+        let slots = self.slots.lock();
+        // The largest on top, so that it goes when a smaller one comes: no more is cloned than is asked for.
+        let mut first: BinaryHeap<&str> = BinaryHeap::with_capacity(most + 1);
+        for (client_id, slot) in slots.iter() {
+            let Slot::Connected { mailbox: Some(_), client: Some(_), .. } = slot else { continue };
+            if after.is_some_and(|after| **client_id <= *after) {
+                continue;
+            }
+            if first.len() < most || first.peek().is_some_and(|largest| **client_id < **largest) {
+                first.push(client_id);
+                if first.len() > most {
+                    first.pop();
+                }
+            }
+        }
+        let connected = |client_id: &str| match slots.get(client_id) {
+            Some(Slot::Connected { mailbox: Some(mailbox), client: Some(client), .. }) => {
+                Some(Connected { client: Arc::clone(client), mailbox: Arc::clone(mailbox) })
+            }
+            _ => None,
+        };
+        first.into_sorted_vec().into_iter().filter_map(connected).collect()
+    }
+
+    /// Where a client that is connected can be told something.
+    pub(crate) fn mailbox(&self, client_id: &str) -> Option<Arc<Mailbox>> {
+        match self.slots.lock().get(client_id) {
+            Some(Slot::Connected { mailbox, .. }) => mailbox.clone(),
+            _ => None,
+        }
     }
 
     /// Everyone who is connected.

@@ -23,7 +23,7 @@ use self::retention::Retention;
 use self::rows::{Count, Kind, Taken};
 use self::state::{SYSTEM_MILLIS, State, system_index};
 use crate::clock::Now;
-use crate::limits::{Rate, Resource, Tally, UnixMillis, Window};
+use crate::limits::{Resource, Tally, UnixMillis, Window};
 use crate::store::{Keyspace, Store, StoreError};
 
 /// How long each point of a series is. All are aligned to the calendar, UTC.

@@ -17,6 +17,7 @@ use weir::wire::{
 };
 
 pub mod backend;
+pub mod http;
 pub mod inside;
 
 use backend::{Backend, Mosquitto};
@@ -38,6 +39,9 @@ pub struct Weir {
     /// Where that is the test's backend.
     mosquitto: Option<Mosquitto>,
 }
+
+/// The admin token of brokers that tests start.
+pub const ADMIN_TOKEN: &str = "the-admin-token-of-tests";
 
 /// The listener that tests use: a port that the system chooses.
 pub const LISTENER: &str = "listeners: [{ address: \"127.0.0.1:0\" }]\n";
@@ -78,6 +82,7 @@ impl Weir {
             .arg("--config")
             .arg(&path)
             .args(args)
+            .env("WEIR_ADMIN_TOKEN", ADMIN_TOKEN)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -105,6 +110,13 @@ impl Weir {
 
     pub fn address(&self) -> SocketAddr {
         self.addresses[0]
+    }
+
+    /// Where its dashboard, API and metrics are.
+    pub fn admin(&self) -> SocketAddr {
+        let address = self.seen.iter().find_map(|line| line.split_once("metrics on http://"));
+        let (_, address) = address.expect("the log says where");
+        address.trim_end_matches('/').parse().expect("an address")
     }
 
     /// The broker behind this one, where the test's backend is one.
