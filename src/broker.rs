@@ -103,6 +103,10 @@ impl Builder {
     /// # Errors
     /// A listener that cannot be bound, a `data_dir` that cannot be used; then nothing was started.
     pub async fn start(mut self) -> Result<Broker, StartError> {
+        let data_dir = self.config.data_dir.clone();
+        let unusable = |source| StartError::Store { data_dir: data_dir.clone().unwrap_or_default(), source };
+        let directory = data_dir.clone();
+        let usage = wait_for_disk(move || Usage::open(directory.as_deref())).await.map_err(unusable)?;
         let added = Arc::new(Added::open(self.config.data_dir.as_deref())?);
         added.lay_into(&mut self.config);
         let mut listeners = Vec::new();
@@ -133,10 +137,6 @@ impl Builder {
             source: source.into(),
         })?;
         let relay = relay.map(Arc::new);
-        let data_dir = self.config.data_dir.clone();
-        let unusable = |source| StartError::Store { data_dir: data_dir.clone().unwrap_or_default(), source };
-        let directory = data_dir.clone();
-        let usage = wait_for_disk(move || Usage::open(directory.as_deref())).await.map_err(unusable)?;
         let hub = Hub::new(self.config, self.clock, self.hooks, stats, relay.clone(), Arc::new(usage));
         let (restored, begun) = (Arc::clone(&hub), hub.clock.now().mono);
         wait_for_disk(move || collector::begin(&restored)).await.map_err(unusable)?;

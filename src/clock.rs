@@ -47,6 +47,11 @@ impl Clock {
         }
     }
 
+    /// Whether it is the machine's own.
+    pub(crate) fn is_the_systems(&self) -> bool {
+        matches!(self, Clock::System { .. })
+    }
+
     /// Waits until the monotonic clock has reached `mono` milliseconds.
     pub async fn sleep_until(&self, mono: u64) {
         match self {

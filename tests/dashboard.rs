@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Weir};
+use common::{ADMIN_TOKEN, PATIENCE, Weir};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -101,20 +101,17 @@ impl Place {
     /// ends in the middle of the walk.
     fn real() -> Place {
         let data = tempfile::TempDir::new().expect("a directory for the data");
-        let mut weir = Weir::now(&format!(
+        let weir = Weir::now(&format!(
             "admin: {{ address: \"127.0.0.1:0\" }}\ndata_dir: {:?}\n\
              plans: {{ starter: {{ connect: 100/min, publish: [5_000/min, 20/day], receive: 5_000/min }} }}\n\
              profiles:\n  acme: {{ plan: starter, devices: {{ pump-1: {{ token: t }} }} }}\n  quiet: {{ plan: starter }}\n",
             data.path()
         ));
-        let line = weir.wait_for_log("dashboard, API and metrics on http");
-        let (_, address) = line.split_once("http://").expect("an address");
-        let address = address.split(['/', ' ']).next().expect("an address");
-        let token = std::fs::read_to_string(data.path().join("admin.token")).expect("the token that was made");
+        let address = weir.admin();
         let client = weir.client(Version::V5, "t", "pump-1");
         Place {
             url: format!("http://{address}"),
-            token: token.trim().into(),
+            token: ADMIN_TOKEN.into(),
             row: "publish|20/day",
             half: 10,
             rest: 14,

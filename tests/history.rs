@@ -221,14 +221,22 @@ fn a_rate_that_is_nearly_and_then_wholly_used_up_is_logged_once() {
     let mut client = weir.client(Version::V5, "a", "client");
     assert!((0..8).all(|_| served(&mut client)));
     weir.clock("+1s");
-    let line = weir.wait_for_log("a limit is being used up");
-    for part in ["INFO", "profile=acme", "resource=publish", "limit=10/min", "used=8", "percent=80", "resets_in=50"] {
+    let line = weir.wait_for_log("a limit is nearly full");
+    for part in [
+        "WARN",
+        "profile=acme",
+        "resource=publish",
+        "limit=10/min",
+        "used=8",
+        "percent=80",
+        "resets_at=2026-11-21T12:46:00Z",
+    ] {
         assert!(line.contains(part), "{line}");
     }
     publish_many(&mut client, 9);
     weir.clock("2026-11-21T12:46:05Z");
-    let line = weir.wait_for_log("a limit is being used up");
-    for part in ["used=10", "percent=100", "resets_in=0"] {
+    let line = weir.wait_for_log("a limit is full");
+    for part in ["used=10", "percent=100", "resets_at=2026-11-21T12:46:00Z"] {
         assert!(line.contains(part), "{line}");
     }
 }

@@ -66,7 +66,7 @@ pub(super) async fn post(
         ("profile" = String, Query, description = "The profile whose limit is asked for."),
         ("device" = Option<String>, Query, description = "The device, whose own rates must fit too."),
         ("resource" = String, Query, description = "The resource: one of the plan's, such as `POST /data`."),
-        ("cost" = Option<u64>, Query, description = "How much it costs; 0 asks without counting.", minimum = 0, maximum = 1_000_000_000),
+        ("cost" = Option<u64>, Query, description = "How much it costs; 0 asks whether one more fits, without counting.", minimum = 0, maximum = 1_000_000_000),
     ),
     responses(
         (status = 200, description = "It fits, and is counted.", body = Checked, headers(
@@ -159,7 +159,9 @@ pub(super) fn ask(
 ) -> Answer {
     let meters = account.device_meters(device);
     let admitted = account.meters().admit_resource(meters.as_deref(), resource, cost, now);
-    if let Err(denial) = &admitted {
+    if cost > 0
+        && let Err(denial) = &admitted
+    {
         admin.hub.denied_over_http(account, "check", device, denial);
     }
     let mut readings = account.meters().readings(now);

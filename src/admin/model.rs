@@ -250,7 +250,7 @@ pub struct Check {
     pub device: Option<String>,
     /// The resource: one of the plan's, such as `POST /data`.
     pub resource: String,
-    /// How much it costs; 1 where it is left out, and 0 to ask without counting.
+    /// How much it costs; 1 where it is left out, and 0 to ask whether one more fits, without counting.
     #[serde(default = "one")]
     #[schema(minimum = 0, maximum = 1_000_000_000, default = 1)]
     pub cost: u64,

@@ -407,8 +407,9 @@ impl Connection {
         };
         // A timer that rings too early is wound again then: so a busy client does not wind it with every packet.
         let timer = match &mut self.timer {
-            // It has our waker, which stays the same, and is not asked before its time.
-            Some(timer) if timer.at <= next && now.mono < timer.at => return false,
+            // It has our waker, which stays the same, and is not asked before its time. A clock that is moved by hand forgets whom it
+            // has woken too early.
+            Some(timer) if timer.at <= next && now.mono < timer.at && self.hub.clock.is_the_systems() => return false,
             Some(timer) if timer.at <= next => timer,
             slot => {
                 let clock = self.hub.clock.clone();

@@ -69,7 +69,10 @@ fn a_query_means_the_same_as_a_body() {
     let denied = admin(&weir, "GET", path, "");
     assert_eq!(denied.json(429)["message"], "Too many requests (Retry-After: 51)");
     assert_eq!(denied.header("retry-after"), Some("51"));
-    assert_eq!(get(&weir, &format!("{path}&cost=0"))["limit"]["used"], 3, "asked without counting");
+    assert_eq!(admin(&weir, "GET", &format!("{path}&cost=0"), "").status, 429, "asked whether one more fits");
+    let limits = get(&weir, "/api/v1/profiles/acme/limits");
+    let asked = limits["profile"]["limits"].as_array().unwrap().iter().find(|limit| limit["resource"] == "POST /data");
+    assert_eq!(asked.unwrap()["used"], 3, "without counting");
 }
 
 #[test]
