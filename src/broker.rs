@@ -253,8 +253,8 @@ impl Broker {
     /// Stops accepting, tells every client (DISCONNECT 0x8B in MQTT 5), lets what is written be written, and ends within ten
     /// seconds.
     pub async fn shutdown(mut self) {
-        self.tasks.shutdown().await;
         self.hub.shutdown.send_replace(true);
+        self.tasks.shutdown().await;
         let goodbye = async {
             loop {
                 for account in self.hub.accounts() {

@@ -345,9 +345,9 @@ async fn walk(browser: &Browser, place: &mut Place) {
     }
 
     // The seconds until the window ends count down.
-    let reset = format!("return {row}.querySelector('[data-f=reset]').textContent");
-    let seconds = browser.run(&reset).await;
-    browser.wait("seconds count down", &format!("{reset} !== {seconds}")).await;
+    let resets = "return [...document.querySelectorAll('[data-f=reset]')].map((cell) => cell.textContent).join()";
+    let seconds = browser.run(resets).await;
+    browser.wait("seconds count down", &format!("{resets} !== {seconds}")).await;
 
     // A client is disconnected after one question.
     browser.client.set_window_size(1280, 1000).await.expect("a window");
