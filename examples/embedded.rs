@@ -33,8 +33,11 @@ impl Hook for NoInternalTopics {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
+    weir::runtime(None)?.block_on(run())
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let config = Config::parse(CONFIG, "embedded.yaml")?;
     let broker = Broker::builder(config).hook(NoInternalTopics).start().await?;
     let BoundAddress::Tcp(address) = broker.addresses()[0].clone() else { return Err("a TCP listener".into()) };

@@ -9,7 +9,6 @@ mod top;
 mod usage_report;
 
 use std::io::{IsTerminal, Write};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,9 +27,6 @@ use weir::{Broker, Clock, Config};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Turns of connections between two looks at the sockets, where a connection always has something to do: everyone else waits so
-/// many of its turns at most.
-const TURNS: u32 = 32;
 /// What a wrong command line or configuration, or a port in use, ends with.
 const UNUSABLE: u8 = 2;
 /// Warnings that are shown one by one; of the rest only their number.
@@ -172,9 +168,7 @@ fn run(options: &Options) -> ExitCode {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the number of open files cannot be raised: fewer clients can connect");
     }
-    let threads = config.threads.map_or_else(default_threads, NonZeroUsize::get);
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match runtime.worker_threads(threads).event_interval(TURNS).enable_all().build() {
+    let runtime = match weir::runtime(config.threads) {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "the threads of the broker cannot be started");
@@ -185,14 +179,6 @@ fn run(options: &Options) -> ExitCode {
     // A password check may still run; nobody waits for it.
     runtime.shutdown_background();
     code
-}
-
-/// One thread for two processors. A message costs little beside the system calls that bring it and take it away; what they
-/// set in motion, interrupts and protocol, wants processors too. With as many threads as processors, threads wake each other
-/// in vain: by `cargo bench --bench peers -- --case trickle-qos0` on two processors, 2026-11-22, a message that came alone cost 37 µs
-/// with two threads and 21 to 29 µs with one.
-fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 /// Shows what is wrong with the configuration: to a person with the lines in question, to a log without, as lines of the file

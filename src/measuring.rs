@@ -11,7 +11,7 @@ use std::task::Waker;
 use crate::account::queue_caps;
 use crate::clock::Now;
 use crate::limits::{Caps, Resource, Tally, UnixMillis, Window};
-use crate::router::{self, Held, Mailbox, Subscription};
+use crate::router::{self, Held, Mailbox, Subscription, WakeFor};
 use crate::session::{self, Link};
 use crate::stats::Stats;
 use crate::store::StoreError;
@@ -107,7 +107,7 @@ impl Inbox {
 
     /// Goes to sleep until there is a message; false where there is one already.
     pub fn arm(&self, waker: &Waker) -> bool {
-        self.mailbox.arm(waker, true)
+        self.mailbox.arm(waker, WakeFor::Message)
     }
 }
 

@@ -1,7 +1,7 @@
-//! The loop of a connected client: read all there is, handle all of it, take all that waits for the client, write once. It
-//! sleeps until the socket, the mailbox or a moment wakes it. What packets mean is in `inbound`, what goes out in `outbound`.
+//! The loop of a connected client: read all there is, handle all of it, take all that waits for the client, write once, by itself
+//! or, what is small, through the thread's outbox. It sleeps until the socket, the mailbox or a moment wakes it. What packets mean is in `inbound`, what goes out in `outbound`.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -15,6 +15,7 @@ use super::answer::{self, Addressee, Reasons};
 use super::closing::{forget_will, leave, linger, write_all};
 use super::counted;
 use super::end::{End, How, Step};
+use super::outbox;
 use super::own_topics::OwnTopics;
 use super::relayed::Relayed;
 use super::scratch::{self, Scratch};
@@ -26,7 +27,7 @@ use crate::hub::Hub;
 use crate::identity::{Access, Identity, Names};
 use crate::limits::{Plan, UnixMillis};
 use crate::net::ByteStream;
-use crate::router::{Message, Publisher, Signal};
+use crate::router::{Message, Publisher, Signal, WakeFor};
 use crate::session::{Link, Session};
 use crate::wire::{ReasonCode, Version};
 
@@ -98,31 +99,51 @@ pub(super) struct Connection {
     timer: Option<Timer>,
     /// Whether it was worked on before.
     begun: bool,
+    /// Whether bytes are in the outbox that it does not know to be sent.
+    posted: bool,
     /// Counts it as open.
     _open: Open,
 }
 
 /// The task of a connection: it serves the client until it is gone, and leaves its session in order. A future made by hand, as
 /// it is what an idle client keeps: two words, while what it takes to end is allocated when it ends.
-pub(super) enum Serving {
-    Working(Box<Connection>),
-    Ending(Box<Pin<Box<dyn Future<Output = ()> + Send>>>),
-    Done,
+pub(super) struct Serving {
+    working: Option<Box<Connection>>,
+    ending: Option<Box<Ending>>,
+}
+
+type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Serving {
+    pub(super) fn new(connection: Box<Connection>) -> Self {
+        Serving { working: Some(connection), ending: None }
+    }
 }
 
 impl Future for Serving {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if let Serving::Working(connection) = &mut *self {
+        if let Some(connection) = &mut self.working {
             let Poll::Ready(end) = connection.poll(cx) else { return Poll::Pending };
-            if let Serving::Working(connection) = std::mem::replace(&mut *self, Serving::Done) {
-                *self = Serving::Ending(Box::new(Box::pin(connection.close(end))));
+            if let Some(connection) = self.working.take() {
+                self.ending = Some(Box::new(Box::pin(connection.close(end))));
             }
         }
-        match &mut *self {
-            Serving::Ending(ending) => ending.as_mut().as_mut().poll(cx),
-            Serving::Working(_) | Serving::Done => Poll::Ready(()),
+        match &mut self.ending {
+            Some(ending) => ending.as_mut().as_mut().poll(cx),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // The runtime ends: the socket is closed here, and nobody may write to its number afterwards.
+        if let Some(connection) = &self.working
+            && connection.posted
+        {
+            connection.settings.session.mailbox().abandon();
         }
     }
 }
@@ -141,6 +162,12 @@ const ROUNDS: usize = 8;
 const TURN: usize = 64 * 1024;
 /// Milliseconds after which a wait for a moment of the wall clock is looked at again.
 const WALL_CLOCK_CHECK: u64 = 30_000;
+
+/// The end of a connection whose socket fails.
+fn lost(error: io::Error) -> Box<End> {
+    End::lost(ReasonCode::UnspecifiedError, error.to_string())
+}
+
 impl Connection {
     pub(super) fn new(
         hub: Arc<Hub>,
@@ -172,6 +199,7 @@ impl Connection {
             own,
             timer: None,
             begun: false,
+            posted: false,
             _open: open,
         }
     }
@@ -179,10 +207,11 @@ impl Connection {
     /// Works on whatever there is; ready with the end.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Box<End>> {
         // A panic ends this connection alone. Its session ends with it: what state it is in nobody can say.
+        let now = self.hub.clock.now();
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| {
             scratch::with(|scratch| {
                 let begin = !std::mem::replace(&mut self.begun, true);
-                match self.work(cx, scratch, begin) {
+                match self.work(cx, now, scratch, begin) {
                     Ok(()) => Poll::Pending,
                     Err(end) => {
                         // What was handled before the end is answered.
@@ -197,16 +226,17 @@ impl Connection {
             self.settings.session_expiry = 0;
             Poll::Ready(End::told(ReasonCode::UnspecifiedError, "the broker failed on this connection"))
         });
-        counted::settle(&self.hub.stats, &self.settings.client, || self.hub.clock.now().wall);
+        counted::settle(&self.hub.stats, &self.settings.client, now.wall);
+        outbox::turn(now.mono);
         polled
     }
 
-    /// Works until there is nothing to do, and arranges to be woken.
-    fn work(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, begin: bool) -> Step<()> {
+    /// Works until there is nothing to do, and arranges to be woken. What is there is of one moment.
+    fn work(&mut self, cx: &mut Context<'_>, now: Now, scratch: &mut Scratch, begin: bool) -> Step<()> {
         let mut handle_input = begin;
-        // What is there is of one moment.
-        let now = self.hub.clock.now();
         let (mut rounds, mut read, mut look) = (0, 0, true);
+        // Whether there may be something to deliver that had to wait for what is posted.
+        let mut held_up = false;
         while rounds < ROUNDS && read < TURN {
             rounds += 1;
             if std::mem::take(&mut look) {
@@ -229,23 +259,32 @@ impl Connection {
                 progress |= bytes > 0;
                 read += bytes;
             }
-            if self.unsent.is_empty() || begin {
-                progress |= self.deliver(now, scratch)?;
-                progress |= self.deliver_own(now, &mut scratch.out);
+            let mut delivered = false;
+            if (self.unsent.is_empty() && !self.posted) || begin {
+                delivered = self.deliver(now, scratch)?;
+                delivered |= self.deliver_own(now, &mut scratch.out);
+            } else if self.posted {
+                held_up |= progress || rounds == 1;
             }
             if self.relayed.is_some() {
                 progress |= self.exchange(cx, now, scratch)?;
             }
-            counted::settle(&self.hub.stats, &self.settings.client, || now.wall);
+            counted::settle(&self.hub.stats, &self.settings.client, now.wall);
             progress |= self.write(cx, now, scratch)?;
-            if progress {
+            // Until what is posted is sent nothing more is delivered.
+            if progress || (delivered && !self.posted) {
                 continue;
             }
             self.check_keep_alive(now)?;
             if self.poll_timer(cx, now) {
                 continue;
             }
-            if self.settings.session.mailbox().arm(cx.waker(), self.unsent.is_empty()) {
+            let wanted = match (self.posted, self.unsent.is_empty()) {
+                (true, empty) if held_up || !empty || self.own.is_some() => WakeFor::Landing,
+                (_, false) => WakeFor::Signal,
+                (_, true) => WakeFor::Message,
+            };
+            if self.settings.session.mailbox().arm(cx.waker(), wanted) {
                 return Ok(());
             }
             look = true;
@@ -255,8 +294,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Notices what has happened elsewhere: a signal, another configuration.
+    /// Notices what has happened elsewhere: bytes that were sent or came back, a signal, another configuration.
     fn look_around(&mut self, now: Now, scratch: &mut Scratch) -> Step<()> {
+        if self.posted
+            && let Poll::Ready(landed) = self.settings.session.mailbox().landed()
+        {
+            self.posted = false;
+            self.take_back(landed)?;
+        }
         if let Some(signal) = self.settings.session.mailbox().take_signal() {
             return Err(match signal {
                 Signal::TakenOver => {
@@ -310,7 +355,7 @@ impl Connection {
         let mut read = ReadBuf::new(&mut buffer);
         let result = match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
             Poll::Pending => Ok(0),
-            Poll::Ready(Err(error)) => Err(End::lost(ReasonCode::UnspecifiedError, error.to_string())),
+            Poll::Ready(Err(error)) => Err(lost(error)),
             Poll::Ready(Ok(())) if read.filled().is_empty() => {
                 Err(End::lost(ReasonCode::UnspecifiedError, "the connection was closed without a DISCONNECT"))
             }
@@ -343,11 +388,37 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes what there is; tells whether the socket took any of it.
+    /// What was posted and not sent is still to be written, before all else.
+    fn take_back(&mut self, landed: io::Result<Vec<u8>>) -> Step<()> {
+        let rest = landed.map_err(lost)?;
+        self.hub.stats.network_bytes_out.sub(rest.len() as u64);
+        self.unsent.put_first(rest);
+        Ok(())
+    }
+
+    /// Posts what there is, if it is little, and someone empties the outbox; tells whether.
+    fn post(&mut self, now: Now, out: &[u8]) -> bool {
+        let (true, Some(socket)) = (out.len() <= outbox::SMALL, self.stream.socket()) else { return false };
+        self.posted = outbox::post(socket, self.settings.session.mailbox(), out, now.mono);
+        if self.posted {
+            counted::written(out.len());
+        }
+        self.posted
+    }
+
+    /// Writes what there is; tells whether the socket took any of it, and may take more.
     fn write(&mut self, cx: &mut Context<'_>, now: Now, scratch: &mut Scratch) -> Step<bool> {
-        let lost = |error: io::Error| End::lost(ReasonCode::UnspecifiedError, error.to_string());
+        if self.posted {
+            self.unsent.append(&scratch.out);
+            scratch.out.clear();
+            return Ok(false);
+        }
         if self.unsent.is_empty() {
             if scratch.out.is_empty() {
+                return Ok(false);
+            }
+            if self.post(now, &scratch.out) {
+                scratch.out.clear();
                 return Ok(false);
             }
             let written = match Pin::new(&mut self.stream).poll_write(cx, &scratch.out) {
@@ -398,7 +469,8 @@ impl Connection {
             self.keep_alive_ends(),
             self.paused.map(wall),
             self.deferred.filter(|at| *at > now.wall).map(wall),
-            self.own.as_ref().and_then(|own| own.due()),
+            // What the client does not take yet it is not told either; when it does, this is asked again.
+            self.own.as_ref().and_then(|own| own.due()).filter(|_| self.unsent.is_empty() && !self.posted),
             self.relayed.as_ref().and_then(|relayed| relayed.ping_due()),
         ];
         let Some(next) = moments.into_iter().flatten().min() else {
@@ -424,6 +496,14 @@ impl Connection {
         rang
     }
 
+    /// Waits until what was posted is sent or has come back.
+    async fn land(&mut self) {
+        let landed = poll_fn(|cx| self.settings.session.mailbox().poll_landed(cx.waker())).await;
+        self.posted = false;
+        // Where the socket is gone, what else there is to say meets that too.
+        let _ = self.take_back(landed);
+    }
+
     pub(super) fn version(&self) -> Version {
         self.settings.link.version()
     }
@@ -435,6 +515,9 @@ impl Connection {
     /// Carries out the end: first the session, which another connection may wait for, then the last bytes.
     async fn close(mut self: Box<Self>, end: Box<End>) {
         let client = Arc::clone(&self.settings.client);
+        if self.posted {
+            self.land().await;
+        }
         if let (How::Told, Some(relayed)) = (end.how, &mut self.relayed) {
             let mut answers = Vec::new();
             relayed.drain(&self.hub, &mut answers).await;

@@ -87,9 +87,8 @@ pub(super) fn timed<R>(timing: &Timing, work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Adds what was counted since the last time to the broker's figures and to those of the client's device. `now` is asked for
-/// where messages were counted.
-pub(super) fn settle(stats: &Stats, client: &Client, now: impl FnOnce() -> UnixMillis) {
+/// Adds what was counted since the last time to the broker's figures and to those of the client's device, at `now`.
+pub(super) fn settle(stats: &Stats, client: &Client, now: UnixMillis) {
     COUNTED.with(|counted| {
         if !counted.any.replace(false) {
             return;
@@ -108,7 +107,7 @@ pub(super) fn settle(stats: &Stats, client: &Client, now: impl FnOnce() -> UnixM
         let received = settle(&counted.received, Stats::add_received);
         let sent = settle(&counted.sent, Stats::add_sent);
         if received + sent > 0 {
-            client.activity.add(received, sent, now());
+            client.activity.add(received, sent, now);
         }
         for (bytes, figure) in [(&counted.read, &stats.network_bytes_in), (&counted.written, &stats.network_bytes_out)]
         {

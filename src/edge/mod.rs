@@ -12,6 +12,7 @@ mod end;
 mod handshake;
 mod inbound;
 mod outbound;
+pub(crate) mod outbox;
 mod own_topics;
 mod relayed;
 mod scratch;
@@ -33,7 +34,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, accepted: Accepted, since: u64) {
     let open = Open(Arc::clone(&hub));
     if let Some(connection) = handshake::handshake(&hub, accepted, since, open).await {
         // A task of its own: that of the handshake, with all it took, is given back.
-        tokio::spawn(Serving::Working(connection));
+        tokio::spawn(Serving::new(connection));
     }
 }
 

@@ -58,6 +58,14 @@ impl Unsent {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// These come before all that is there.
+    pub(super) fn put_first(&mut self, mut bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            bytes.extend_from_slice(self.bytes());
+            *self = Unsent::from(bytes);
+        }
+    }
+
     /// Where more can be appended.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -24,6 +25,17 @@ impl ByteStream {
             ByteStream::Tcp(stream) => stream.peer_addr().ok(),
             ByteStream::Unix(_) => None,
             ByteStream::WebSocket(socket) => socket.tcp().peer_addr().ok(),
+        }
+    }
+}
+
+impl ByteStream {
+    /// The socket, where the bytes of packets are all that is written to it.
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            ByteStream::Tcp(stream) => Some(stream.as_fd()),
+            ByteStream::Unix(stream) => Some(stream.as_fd()),
+            ByteStream::WebSocket(_) => None,
         }
     }
 }

@@ -3,8 +3,9 @@
 //! anything is encoded or written.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use parking_lot::Mutex;
 
@@ -54,8 +55,33 @@ struct Inner {
     state: State,
     signal: Option<Signal>,
     waker: Option<Waker>,
-    /// Whether the waker is to be woken for a message; it always is for a signal.
-    armed: bool,
+    /// What the waker is to be woken for, beside a signal.
+    wanted: WakeFor,
+    flight: Flight,
+    /// What came back of the latest flight.
+    back: Option<Box<io::Result<Vec<u8>>>>,
+}
+
+/// What a connection that sleeps wants to be woken for, beside a signal and bytes of its own that come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WakeFor {
+    /// Nothing else.
+    Signal,
+    /// A message, once nothing of the connection's is on its way.
+    Message,
+    /// The end of what is on its way.
+    Landing,
+}
+
+/// Where bytes of the connection's are that it has given away to be sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flight {
+    /// There are none.
+    None,
+    /// They wait, and can be taken back.
+    Boarded,
+    /// The system is being called.
+    Departed,
 }
 
 /// What a connection holds back.
@@ -117,7 +143,9 @@ impl Mailbox {
                 state: State::Connected,
                 signal: None,
                 waker: None,
-                armed: false,
+                wanted: WakeFor::Signal,
+                flight: Flight::None,
+                back: None,
             }),
         }
     }
@@ -170,7 +198,7 @@ impl Mailbox {
         }
         inner.note(&delivery, true);
         inner.queue.push_back(delivery);
-        if inner.armed {
+        if inner.wanted == WakeFor::Message && inner.flight == Flight::None {
             inner.wake();
         }
         true
@@ -221,22 +249,90 @@ impl Mailbox {
         }
     }
 
-    /// Asks to be woken by a signal, and, where `messages` is set, by a message too. False where there is one already: then
-    /// nothing was arranged for messages.
-    pub(crate) fn arm(&self, waker: &Waker, messages: bool) -> bool {
+    /// Asks to be woken by a signal and by what is `wanted`. False where that is there already: then nothing was arranged.
+    pub(crate) fn arm(&self, waker: &Waker, wanted: WakeFor) -> bool {
         let mut inner = self.inner.lock();
-        if inner.signal.is_some() || (messages && !inner.queue.is_empty()) {
+        let there = match (wanted, inner.flight) {
+            (WakeFor::Message, Flight::None) => !inner.queue.is_empty(),
+            (WakeFor::Landing, Flight::None) => true,
+            _ => false,
+        };
+        if there || inner.signal.is_some() || inner.back.is_some() {
             return false;
         }
-        inner.armed = messages;
+        inner.wanted = wanted;
         if inner.queue.is_empty() && inner.queue.capacity() > IDLE_CAPACITY {
             inner.queue = VecDeque::new();
         }
-        match &mut inner.waker {
-            Some(old) if old.will_wake(waker) => {}
-            slot => *slot = Some(waker.clone()),
-        }
+        inner.wake_with(waker);
         true
+    }
+
+    // Bytes of the connection's that others send for it.
+
+    /// The connection has given bytes away to be sent.
+    pub(crate) fn board(&self) {
+        self.inner.lock().flight = Flight::Boarded;
+    }
+
+    /// The bytes are being sent; false where they are not wanted any more.
+    pub(crate) fn depart(&self) -> bool {
+        let mut inner = self.inner.lock();
+        let boarded = inner.flight == Flight::Boarded;
+        if boarded {
+            inner.flight = Flight::Departed;
+        }
+        boarded
+    }
+
+    /// The bytes were sent, but for `rest`.
+    pub(crate) fn land(&self, rest: io::Result<&[u8]>) {
+        let mut inner = self.inner.lock();
+        inner.flight = Flight::None;
+        let back = !matches!(rest, Ok([]));
+        if back {
+            inner.back = Some(Box::new(rest.map(Vec::from)));
+        }
+        let wanted = match inner.wanted {
+            WakeFor::Signal => false,
+            WakeFor::Message => !inner.queue.is_empty(),
+            WakeFor::Landing => true,
+        };
+        if back || wanted {
+            inner.wake();
+        }
+    }
+
+    /// What came back of the bytes that were given away: nothing, if all were sent. Pending while they are on their way.
+    pub(crate) fn landed(&self) -> Poll<io::Result<Vec<u8>>> {
+        self.inner.lock().landed()
+    }
+
+    /// The same, and asks to be woken when they are not on their way any more.
+    pub(crate) fn poll_landed(&self, waker: &Waker) -> Poll<io::Result<Vec<u8>>> {
+        let mut inner = self.inner.lock();
+        let landed = inner.landed();
+        if landed.is_pending() {
+            inner.wanted = WakeFor::Landing;
+            inner.wake_with(waker);
+        }
+        landed
+    }
+
+    /// The connection is gone without a word: what it has given away and is not being sent never will be, and what is being sent is
+    /// sent when this returns.
+    pub(crate) fn abandon(&self) {
+        loop {
+            let mut inner = self.inner.lock();
+            match inner.flight {
+                Flight::None => return,
+                Flight::Boarded => inner.flight = Flight::None,
+                Flight::Departed => {
+                    drop(inner);
+                    std::thread::yield_now();
+                }
+            }
+        }
     }
 
     /// The session's connection is there: messages of every QoS are taken, under these caps.
@@ -256,7 +352,7 @@ impl Mailbox {
         let mut inner = self.inner.lock();
         inner.state = State::Away;
         inner.waker = None;
-        inner.armed = false;
+        inner.wanted = WakeFor::Signal;
         inner.held = Held::default();
         let newer = std::mem::replace(&mut inner.queue, held_back);
         inner.queue.extend(newer);
@@ -294,9 +390,24 @@ impl Mailbox {
 
 impl Inner {
     fn wake(&mut self) {
-        self.armed = false;
+        self.wanted = WakeFor::Signal;
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
+        }
+    }
+
+    fn landed(&mut self) -> Poll<io::Result<Vec<u8>>> {
+        match self.flight {
+            Flight::None => Poll::Ready(self.back.take().map_or(Ok(Vec::new()), |back| *back)),
+            Flight::Boarded | Flight::Departed => Poll::Pending,
+        }
+    }
+
+    /// Remembers whom to wake.
+    fn wake_with(&mut self, waker: &Waker) {
+        match &mut self.waker {
+            Some(old) if old.will_wake(waker) => {}
+            slot => *slot = Some(waker.clone()),
         }
     }
 

@@ -12,7 +12,7 @@ mod shared;
 mod space;
 mod tree;
 
-pub(crate) use mailbox::{Caps as QueueCaps, Held, Mailbox, Signal};
+pub(crate) use mailbox::{Caps as QueueCaps, Held, Mailbox, Signal, WakeFor};
 pub(crate) use message::{Delivery, Message, SubscriptionIds};
 pub(crate) use retained::RetainOutcome;
 pub(crate) use shared::{Group, pass_on};

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::answer::Terms;
 use super::packets::Open;
 use super::{Claimed, Embedded};
+use crate::router::WakeFor;
 use crate::session;
 use crate::wire::{
     ConnAck, Connect, ConnectReturnCode, Disconnect, FrameHeader, MAX_REMAINING_LENGTH, Packet, Properties, Property,
@@ -134,7 +135,7 @@ impl Link {
                     &self.embedded,
                     &mut self.out,
                 ) {
-                    Ok(false) if taken.session.mailbox().arm(&self.waker, true) => return,
+                    Ok(false) if taken.session.mailbox().arm(&self.waker, WakeFor::Message) => return,
                     turn => turn,
                 },
                 None => Err(End::TakenOver),

@@ -247,13 +247,13 @@ fn a_message_wakes_once_whoever_has_asked_for_messages() {
     let (woken, waker) = counting();
     let times = || woken.0.load(Ordering::Relaxed);
     mailbox.push(numbered(1, QOS_0, false, 0), &stats);
-    assert!(!mailbox.arm(&waker, true), "there is one already");
+    assert!(!mailbox.arm(&waker, WakeFor::Message), "there is one already");
     take_all(&mailbox);
-    assert!(mailbox.arm(&waker, true));
+    assert!(mailbox.arm(&waker, WakeFor::Message));
     mailbox.push(numbered(2, QOS_0, false, 0), &stats);
     mailbox.push(numbered(3, QOS_0, false, 0), &stats);
     assert_eq!(times(), 1);
-    assert!(mailbox.arm(&waker, false), "what is there does not matter to whoever asks for signals only");
+    assert!(mailbox.arm(&waker, WakeFor::Signal), "what is there does not matter to whoever asks for signals only");
     mailbox.push(numbered(4, QOS_0, false, 0), &stats);
     assert_eq!(times(), 1);
     mailbox.wake();
@@ -264,11 +264,12 @@ fn a_message_wakes_once_whoever_has_asked_for_messages() {
 fn a_signal_wakes_whatever_was_asked_for_and_the_first_one_stands() {
     let mailbox = Mailbox::new(ROOMY, 0);
     let (woken, waker) = counting();
-    for messages in [true, false] {
-        assert!(mailbox.arm(&waker, messages));
+    for wanted in [WakeFor::Message, WakeFor::Signal, WakeFor::Landing] {
+        mailbox.board();
+        assert!(mailbox.arm(&waker, wanted));
         mailbox.signal(Signal::TakenOver);
         mailbox.signal(Signal::Shutdown);
-        assert!(!mailbox.arm(&waker, messages), "there is a signal already");
+        assert!(!mailbox.arm(&waker, wanted), "there is a signal already");
         assert_eq!(mailbox.take_signal(), Some(Signal::TakenOver));
         assert_eq!(mailbox.take_signal(), None);
     }
@@ -279,8 +280,8 @@ fn a_signal_wakes_whatever_was_asked_for_and_the_first_one_stands() {
 fn the_waker_asked_for_last_is_woken() {
     let (stats, mailbox) = (Stats::default(), Mailbox::new(ROOMY, 0));
     let ((first, first_waker), (second, second_waker)) = (counting(), counting());
-    assert!(mailbox.arm(&first_waker, true));
-    assert!(mailbox.arm(&second_waker, true));
+    assert!(mailbox.arm(&first_waker, WakeFor::Message));
+    assert!(mailbox.arm(&second_waker, WakeFor::Message));
     mailbox.push(numbered(1, QOS_0, false, 0), &stats);
     assert_eq!((first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed)), (0, 1));
 }
@@ -289,7 +290,7 @@ fn the_waker_asked_for_last_is_woken() {
 fn a_connection_that_is_gone_is_not_woken_and_its_signal_is_not_the_next_ones() {
     let (stats, mailbox) = (Stats::default(), Mailbox::new(ROOMY, 0));
     let (woken, waker) = counting();
-    assert!(mailbox.arm(&waker, true));
+    assert!(mailbox.arm(&waker, WakeFor::Message));
     mailbox.away(VecDeque::new(), &stats);
     mailbox.push(numbered(1, QOS_1, false, 0), &stats);
     mailbox.signal(Signal::Administrative);
@@ -297,4 +298,62 @@ fn a_connection_that_is_gone_is_not_woken_and_its_signal_is_not_the_next_ones() 
     mailbox.connected(ROOMY);
     assert_eq!(mailbox.take_signal(), None);
     assert_eq!(numbers(&take_all(&mailbox)), [1]);
+}
+
+#[test]
+fn a_message_that_comes_while_bytes_are_on_their_way_wakes_when_they_have_landed() {
+    let (stats, mailbox) = (Stats::default(), Mailbox::new(ROOMY, 0));
+    let (woken, waker) = counting();
+    let times = || woken.0.load(Ordering::Relaxed);
+    mailbox.board();
+    assert!(mailbox.arm(&waker, WakeFor::Message));
+    assert!(mailbox.depart());
+    mailbox.land(Ok(&[]));
+    assert_eq!(times(), 0, "all was sent, and nothing has come");
+    mailbox.push(numbered(1, QOS_0, false, 0), &stats);
+    assert_eq!(times(), 1, "it still listens");
+    mailbox.board();
+    assert!(mailbox.arm(&waker, WakeFor::Message), "nothing can be delivered yet, so nothing is there");
+    mailbox.push(numbered(2, QOS_0, false, 0), &stats);
+    assert_eq!(times(), 1);
+    assert!(mailbox.depart());
+    mailbox.land(Ok(&[]));
+    assert_eq!(times(), 2);
+    assert!(!mailbox.arm(&waker, WakeFor::Message));
+    assert_eq!(numbers(&take_all(&mailbox)), [1, 2]);
+}
+
+#[test]
+fn who_waits_for_a_landing_is_woken_by_it_and_by_bytes_that_come_back_whatever_was_asked_for() {
+    let mailbox = Mailbox::new(ROOMY, 0);
+    let (woken, waker) = counting();
+    mailbox.board();
+    assert!(mailbox.arm(&waker, WakeFor::Landing));
+    assert!(mailbox.landed().is_pending());
+    assert!(mailbox.depart());
+    mailbox.land(Ok(&[]));
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert!(!mailbox.arm(&waker, WakeFor::Landing), "it is there already");
+    for (times, wanted) in [(2, WakeFor::Signal), (3, WakeFor::Message), (4, WakeFor::Landing)] {
+        mailbox.board();
+        assert!(mailbox.arm(&waker, wanted));
+        mailbox.land(Ok(b"rest"));
+        assert_eq!(woken.0.load(Ordering::Relaxed), times);
+        assert!(!mailbox.arm(&waker, wanted), "something has come back");
+        assert!(matches!(mailbox.landed(), Poll::Ready(Ok(rest)) if rest == b"rest"));
+    }
+    mailbox.board();
+    assert!(mailbox.poll_landed(&waker).is_pending());
+    mailbox.land(Err(std::io::ErrorKind::BrokenPipe.into()));
+    assert_eq!(woken.0.load(Ordering::Relaxed), 5);
+    assert!(matches!(mailbox.poll_landed(&waker), Poll::Ready(Err(_))));
+}
+
+#[test]
+fn bytes_that_are_abandoned_do_not_depart() {
+    let mailbox = Mailbox::new(ROOMY, 0);
+    mailbox.board();
+    mailbox.abandon();
+    assert!(!mailbox.depart());
+    assert!(matches!(mailbox.landed(), Poll::Ready(Ok(rest)) if rest.is_empty()));
 }
