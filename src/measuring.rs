@@ -101,7 +101,7 @@ impl Inbox {
 
     /// Takes out all there is.
     pub fn take(&mut self) -> impl Iterator<Item = Delivery> {
-        self.mailbox.take(&mut self.taken, u64::MAX, Held::default());
+        self.mailbox.take(&mut self.taken, u64::MAX, usize::MAX, Held::default());
         self.taken.drain(..).map(Delivery)
     }
 

@@ -282,7 +282,8 @@ impl Connection {
             let wanted = match (self.posted, self.unsent.is_empty()) {
                 (true, empty) if held_up || !empty || self.own.is_some() => WakeFor::Landing,
                 (_, false) => WakeFor::Signal,
-                (_, true) => WakeFor::Message,
+                (_, true) if self.room() > 0 => WakeFor::Message,
+                (_, true) => WakeFor::Urgent,
             };
             if self.settings.session.mailbox().arm(cx.waker(), wanted) {
                 return Ok(());

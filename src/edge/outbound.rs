@@ -61,8 +61,8 @@ impl Connection {
             }
         }
         let mut taken = std::mem::take(&mut scratch.deliveries);
-        let held = self.settings.session.held();
-        self.settings.session.mailbox().take(&mut taken, TAKE, held);
+        let session = &self.settings.session;
+        session.mailbox().take(&mut taken, TAKE, self.room(), session.held());
         progress |= !taken.is_empty();
         let mut result = Ok(());
         while let Some(delivery) = taken.pop_front() {
@@ -88,6 +88,11 @@ impl Connection {
         }
         scratch.deliveries = taken;
         result.map(|()| progress)
+    }
+
+    /// How many deliveries of QoS 1 and 2 could be sent now, for all that is known before each is looked at.
+    pub(super) fn room(&self) -> usize {
+        if self.deferred.is_some() { 0 } else { self.settings.session.room(&self.settings.link) }
     }
 
     /// Sends what the client has subscribed of the broker's own topics, as far as there is news; tells whether there was.

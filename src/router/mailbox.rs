@@ -69,6 +69,8 @@ pub(crate) enum WakeFor {
     Signal,
     /// A message, once nothing of the connection's is on its way.
     Message,
+    /// The same, but for those of QoS 1 and 2 that need quota.
+    Urgent,
     /// The end of what is on its way.
     Landing,
 }
@@ -198,7 +200,12 @@ impl Mailbox {
         }
         inner.note(&delivery, true);
         inner.queue.push_back(delivery);
-        if inner.wanted == WakeFor::Message && inner.flight == Flight::None {
+        let wanted = match inner.wanted {
+            WakeFor::Message => true,
+            WakeFor::Urgent => inner.is_urgent(),
+            WakeFor::Signal | WakeFor::Landing => false,
+        };
+        if wanted && inner.flight == Flight::None {
             inner.wake();
         }
         true
@@ -229,18 +236,20 @@ impl Mailbox {
         self.inner.lock().signal.take()
     }
 
-    /// Moves up to `max_bytes` of messages (at least one) into `into`, and notes what the connection still
-    /// holds back from earlier.
-    pub(crate) fn take(&self, into: &mut VecDeque<Delivery>, max_bytes: u64, held: Held) {
+    /// Moves up to `max_bytes` of messages (at least one) into `into`, and notes what the connection still holds back from
+    /// earlier. It has `room` for so many messages of QoS 1 and 2: where those are all there is, others stay.
+    pub(crate) fn take(&self, into: &mut VecDeque<Delivery>, max_bytes: u64, room: usize, held: Held) {
         let mut inner = self.inner.lock();
         inner.held = held;
-        if inner.bytes <= max_bytes && inner.replays == 0 {
+        let most = if inner.is_urgent() { usize::MAX } else { room };
+        if inner.bytes <= max_bytes && inner.replays == 0 && inner.queue.len() <= most {
             into.append(&mut inner.queue);
             (inner.bytes, inner.droppable) = (0, Held::default());
             return;
         }
-        let mut taken = 0;
+        let (mut taken, most) = (0, into.len().saturating_add(most));
         while taken < max_bytes
+            && into.len() < most
             && let Some(delivery) = inner.queue.pop_front()
         {
             taken += delivery.message.size() as u64;
@@ -254,6 +263,7 @@ impl Mailbox {
         let mut inner = self.inner.lock();
         let there = match (wanted, inner.flight) {
             (WakeFor::Message, Flight::None) => !inner.queue.is_empty(),
+            (WakeFor::Urgent, Flight::None) => inner.is_urgent(),
             (WakeFor::Landing, Flight::None) => true,
             _ => false,
         };
@@ -296,6 +306,7 @@ impl Mailbox {
         let wanted = match inner.wanted {
             WakeFor::Signal => false,
             WakeFor::Message => !inner.queue.is_empty(),
+            WakeFor::Urgent => inner.is_urgent(),
             WakeFor::Landing => true,
         };
         if back || wanted {
@@ -424,6 +435,11 @@ impl Inner {
             count(&mut self.droppable.messages);
             weigh(&mut self.droppable.bytes);
         }
+    }
+
+    /// Whether the connection cannot leave the queue alone while it has no quota: QoS 0 needs none, and replays are counted by it.
+    fn is_urgent(&self) -> bool {
+        self.droppable.messages > 0 || self.replays > 0
     }
 
     /// Messages in the queue, replays aside. There are never more than the caps say.

@@ -55,7 +55,7 @@ pub(crate) fn mailbox() -> Arc<Mailbox> {
 /// Everything that is in a mailbox.
 pub(crate) fn take_all(mailbox: &Mailbox) -> Vec<Delivery> {
     let mut taken = VecDeque::new();
-    mailbox.take(&mut taken, u64::MAX, super::Held::default());
+    mailbox.take(&mut taken, u64::MAX, usize::MAX, super::Held::default());
     taken.into()
 }
 

@@ -309,6 +309,11 @@ impl Session {
         !self.waiting.is_empty()
     }
 
+    /// How many deliveries of QoS 1 and 2 can be taken on: none while others wait, or for quota.
+    pub(crate) fn room(&self, link: &Link) -> usize {
+        if self.is_waiting() || !self.can_follow() { 0 } else { link.quota().saturating_sub(self.in_flight) }
+    }
+
     /// What the mailbox must count as held.
     pub(crate) fn held(&self) -> Held {
         self.held

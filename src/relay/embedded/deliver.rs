@@ -111,7 +111,7 @@ impl Taken {
         let mut progress = false;
         while out.len() < HIGH_WATER {
             let mut taken = VecDeque::new();
-            self.session.mailbox().take(&mut taken, TAKE, self.session.held());
+            self.session.mailbox().take(&mut taken, TAKE, usize::MAX, self.session.held());
             if taken.is_empty() {
                 break;
             }

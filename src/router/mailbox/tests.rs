@@ -82,14 +82,15 @@ impl Model {
         true
     }
 
-    fn take(&mut self, max_bytes: u64) -> Vec<Delivery> {
+    fn take(&mut self, max_bytes: u64, room: usize) -> Vec<Delivery> {
+        let urgent = self.queue.iter().any(|d| d.replay || d.qos == QoS::AtMostOnce);
         let mut bytes = 0;
         let more = |d: &&Delivery| {
             let before = bytes;
             bytes += d.message.size() as u64;
             before < max_bytes
         };
-        let count = self.queue.iter().take_while(more).count();
+        let count = self.queue.iter().take(if urgent { usize::MAX } else { room }).take_while(more).count();
         self.queue.drain(..count).collect()
     }
 
@@ -107,7 +108,7 @@ impl Model {
 #[derive(Clone, Debug)]
 enum Step {
     Push { qos: QoS, replay: bool, padding: usize },
-    Take { max_bytes: u64, held: usize },
+    Take { max_bytes: u64, room: usize, held: usize },
     Away,
     Connected,
     Caps { messages: u32, bytes: u64, replay: u32 },
@@ -120,7 +121,8 @@ fn step() -> impl Strategy<Value = Step> {
         replay,
         padding,
     });
-    let take = (0..150u64, 0..4usize).prop_map(|(max_bytes, held)| Step::Take { max_bytes, held });
+    let take =
+        (0..150u64, 0..9usize, 0..4usize).prop_map(|(max_bytes, room, held)| Step::Take { max_bytes, room, held });
     let caps =
         (0..10u32, 0..150u64, 0..4u32).prop_map(|(messages, bytes, replay)| Step::Caps { messages, bytes, replay });
     prop_oneof![
@@ -151,14 +153,14 @@ proptest! {
                     let delivery = numbered(number as u32, qos, replay, padding);
                     prop_assert_eq!(mailbox.push(delivery.clone(), &stats), model.push(delivery));
                 }
-                Step::Take { max_bytes, held } if model.at == At::Connected => {
+                Step::Take { max_bytes, room, held } if model.at == At::Connected => {
                     // Of what was taken the connection still holds the latest, at QoS 1 and 2 only.
                     held_back = held_back.split_off(held_back.len().saturating_sub(held));
                     let size = |d: &Delivery| d.message.size() as u64;
                     model.held = Held { messages: held_back.len() as u32, bytes: held_back.iter().map(size).sum(), replays: 0 };
                     let mut taken = VecDeque::new();
-                    mailbox.take(&mut taken, max_bytes, model.held);
-                    prop_assert_eq!(numbers(&taken), numbers(&model.take(max_bytes)));
+                    mailbox.take(&mut taken, max_bytes, room, model.held);
+                    prop_assert_eq!(numbers(&taken), numbers(&model.take(max_bytes, room)));
                     held_back.extend(taken.into_iter().filter(|d| d.qos != QoS::AtMostOnce));
                 }
                 Step::Away if model.at == At::Connected => {
@@ -220,7 +222,7 @@ fn a_message_that_could_never_fit_pushes_no_other_out() {
 fn what_a_connection_holds_back_counts_towards_the_caps() {
     let stats = Stats::default();
     let mailbox = Mailbox::new(Caps { messages: 3, ..ROOMY }, 0);
-    mailbox.take(&mut VecDeque::new(), 1, Held { messages: 2, bytes: 20, replays: 0 });
+    mailbox.take(&mut VecDeque::new(), 1, usize::MAX, Held { messages: 2, bytes: 20, replays: 0 });
     assert!(mailbox.push(numbered(1, QOS_1, false, 0), &stats));
     assert!(!mailbox.push(numbered(2, QOS_1, false, 0), &stats));
     assert!(mailbox.push(numbered(3, QOS_1, true, 0), &stats), "a replay has a cap of its own");
@@ -258,6 +260,30 @@ fn a_message_wakes_once_whoever_has_asked_for_messages() {
     assert_eq!(times(), 1);
     mailbox.wake();
     assert_eq!(times(), 2);
+}
+
+#[test]
+fn who_has_no_quota_is_woken_only_for_what_needs_none() {
+    let (stats, mailbox) = (Stats::default(), Mailbox::new(ROOMY, 0));
+    let (woken, waker) = counting();
+    let times = || woken.0.load(Ordering::Relaxed);
+    let taken = || {
+        let mut taken = VecDeque::new();
+        mailbox.take(&mut taken, u64::MAX, 0, Held::default());
+        numbers(&taken)
+    };
+    mailbox.push(numbered(1, QOS_1, false, 0), &stats);
+    assert_eq!(taken(), [0u32; 0]);
+    assert!(mailbox.arm(&waker, WakeFor::Urgent));
+    mailbox.push(numbered(2, QOS_1, false, 0), &stats);
+    assert_eq!(times(), 0);
+    mailbox.push(numbered(3, QOS_0, false, 0), &stats);
+    assert_eq!(times(), 1);
+    assert!(!mailbox.arm(&waker, WakeFor::Urgent));
+    assert_eq!(taken(), [1, 2, 3], "what is before it must come first");
+    assert!(mailbox.arm(&waker, WakeFor::Urgent));
+    mailbox.push(numbered(4, QOS_1, true, 0), &stats);
+    assert_eq!(times(), 2, "what is replayed is counted by its connection");
 }
 
 #[test]

@@ -162,7 +162,7 @@ impl Client {
         while let Some(delivery) = self.session.next_waiting() {
             taken.push_back(delivery);
         }
-        self.session.mailbox().take(&mut taken, u64::MAX, Held::default());
+        self.session.mailbox().take(&mut taken, u64::MAX, usize::MAX, Held::default());
         for delivery in taken {
             if delivery.qos != QoS::AtMostOnce && self.session.is_waiting() {
                 self.session.wait(delivery);
