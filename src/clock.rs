@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::Either;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -52,18 +53,22 @@ impl Clock {
         matches!(self, Clock::System { .. })
     }
 
-    /// Waits until the monotonic clock has reached `mono` milliseconds.
-    pub async fn sleep_until(&self, mono: u64) {
+    /// Waits until the monotonic clock has reached `mono` milliseconds. To be called on a runtime. What it returns is as small as
+    /// the runtime's own timer: a connection keeps one for as long as its client is idle.
+    pub fn sleep_until(&self, mono: u64) -> impl Future<Output = ()> + Send + use<> {
         match self {
             Clock::System { start } => {
                 // Rounded up: the clock's milliseconds are whole ones, and must have reached `mono` on waking.
                 let at = *start + Duration::from_millis(mono);
-                tokio::time::sleep_until(at.into()).await;
+                Either::Left(tokio::time::sleep_until(at.into()))
             }
             Clock::Manual(manual) => {
-                let mut moved = manual.now.subscribe();
-                // The sender lives in `manual`, which we hold: waiting cannot fail.
-                let _ = moved.wait_for(|now| now.mono >= mono).await;
+                let manual = Arc::clone(manual);
+                Either::Right(Box::pin(async move {
+                    let mut moved = manual.now.subscribe();
+                    // The sender lives in `manual`, which we hold: waiting cannot fail.
+                    let _ = moved.wait_for(|now| now.mono >= mono).await;
+                }))
             }
         }
     }

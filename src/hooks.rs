@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::account::Account;
@@ -14,7 +14,8 @@ use crate::limits::{Denial, DeviceMeters, Kind, Reading};
 use crate::router::Message;
 use crate::wire::{QoS, ReasonCode, SubscriptionOptions, Version};
 
-/// What a hook may look at, and refuse. Every moment has a default that allows.
+/// What a hook may look at, and refuse. Every moment has a default that allows. It is asked on the threads that serve clients: it
+/// must not wait, and must not give its thread away (`tokio::task::block_in_place`), as other clients' packets go out from there.
 pub trait Hook: Send + Sync + 'static {
     /// A client with good credentials asks to connect.
     fn connect(&self, _client: &Client, _now: Now) -> Verdict {
@@ -129,7 +130,8 @@ pub struct Client {
     pub(crate) activity: Arc<Device>,
     pub(crate) client_id: Box<str>,
     pub(crate) version: Version,
-    pub(crate) peer: Option<SocketAddr>,
+    /// Address and port, which take less room than a socket address.
+    pub(crate) peer: Option<(IpAddr, u16)>,
 }
 
 impl Client {
@@ -153,9 +155,9 @@ impl Client {
         self.version
     }
 
-    /// Where it connects from; nothing over a Unix socket.
+    /// Where it connects from, without the scope of a link-local address; nothing over a Unix socket.
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
+        self.peer.map(SocketAddr::from)
     }
 
     /// What its profile has used.

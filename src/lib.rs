@@ -32,6 +32,7 @@ mod hooks;
 mod hub;
 mod identity;
 mod janitor;
+mod keyed;
 pub mod limits;
 #[doc(hidden)]
 pub mod measuring;

@@ -100,7 +100,7 @@ pub(super) async fn post(
         device: identity.device,
         client_id: COUNTED.into(),
         version: Version::V5,
-        peer: peer.map(|peer| (peer.0.0, 0).into()),
+        peer: peer.map(|peer| (peer.0.0, 0)),
         account,
     };
     publish(&admin, &config, &client, &wanted, &payload)?;

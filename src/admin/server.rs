@@ -165,8 +165,8 @@ struct ClockSleep(Mutex<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 impl Timer for ClockTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        let (clock, until) = (self.0.clone(), self.0.now().mono + duration.as_millis() as u64);
-        Box::pin(ClockSleep(Mutex::new(Box::pin(async move { clock.sleep_until(until).await }))))
+        let until = self.0.now().mono + duration.as_millis() as u64;
+        Box::pin(ClockSleep(Mutex::new(Box::pin(self.0.sleep_until(until)))))
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {

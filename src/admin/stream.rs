@@ -40,8 +40,7 @@ impl Stream {
     }
 
     fn patience(&self, millis: u64) -> Sleep {
-        let (clock, until) = (self.clock.clone(), self.clock.now().mono + millis);
-        Box::pin(async move { clock.sleep_until(until).await })
+        Box::pin(self.clock.sleep_until(self.clock.now().mono + millis))
     }
 
     /// What came of a write: a stall that lasts too long is an error.

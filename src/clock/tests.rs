@@ -75,3 +75,8 @@ async fn whoever_sleeps_on_the_systems_clock_wakes_with_the_moment_reached() {
     assert!(clock.now().mono >= until);
     clock.sleep_until(0).await;
 }
+
+#[tokio::test]
+async fn a_sleep_takes_no_more_room_than_the_runtimes_own_timer() {
+    assert!(size_of_val(&Clock::system().sleep_until(0)) <= size_of::<tokio::time::Sleep>());
+}

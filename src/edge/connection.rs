@@ -484,11 +484,7 @@ impl Connection {
             // has woken too early.
             Some(timer) if timer.at <= next && now.mono < timer.at && self.hub.clock.is_the_systems() => return false,
             Some(timer) if timer.at <= next => timer,
-            slot => {
-                let clock = self.hub.clock.clone();
-                let sleep = Box::pin(async move { clock.sleep_until(next).await });
-                slot.insert(Timer { at: next, sleep })
-            }
+            slot => slot.insert(Timer { at: next, sleep: Box::pin(self.hub.clock.sleep_until(next)) }),
         };
         let rang = timer.sleep.as_mut().poll(cx).is_ready();
         if rang {

@@ -194,7 +194,7 @@ async fn negotiate(
         device: identity.device.clone(),
         client_id: asked.client_id.clone(),
         version: asked.version,
-        peer,
+        peer: peer.map(|peer| (peer.ip(), peer.port())),
     });
     // The limits come first: `connect` counts each CONNECT whose credentials are good.
     let verdict = hub.hooks.connect(&client, now);

@@ -1,6 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE: each filter is asked about, subscribed in the profile's space or among the broker's own topics, and
 //! answered with a code of its own.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::answer::{self, Reasons};
@@ -139,7 +140,7 @@ impl Connection {
             qos: granted,
             no_local: options.no_local,
             retain_as_published: options.retain_as_published,
-            id,
+            id: id.and_then(NonZeroU32::new),
         };
         space.subscribe(topic_filter, share, subscription);
         let send_retained = share.is_none()

@@ -1,6 +1,7 @@
 //! The subscription tree: topic filters by level, so that matching a topic walks its levels and not the filters. Called by
 //! [`Space`](super::Space) under its lock. A node stays only while a filter needs it.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -8,6 +9,7 @@ use hashbrown::HashMap;
 use super::children::Children;
 use super::shared::Group;
 use super::{Delivery, Mailbox, Message, SubscriptionIds};
+use crate::keyed::Keyed;
 use crate::wire::QoS;
 
 /// One session's subscription to one filter, as the router needs it.
@@ -18,7 +20,7 @@ pub(crate) struct Subscription {
     pub(crate) qos: QoS,
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
-    pub(crate) id: Option<u32>,
+    pub(crate) id: Option<NonZeroU32>,
 }
 
 /// A session that a topic matches, by one or several of its filters.
@@ -36,19 +38,37 @@ pub(super) struct Tree {
     root: Node,
 }
 
+/// One level of filters. There are as many as clients and more: what few of them need lies elsewhere.
 #[derive(Default)]
 pub(super) struct Node {
+    /// What the level is called; nothing for the root and for `+`.
+    pub(super) level: Box<[u8]>,
     children: Children,
     plus: Option<Box<Node>>,
-    /// Filters that end at this level.
-    here: Option<Box<Subscribers>>,
-    /// Filters that end in `#` below this level; they match this level too.
-    below: Option<Box<Subscribers>>,
+    ends: Option<Box<Ends>>,
 }
 
-/// Everyone who subscribes one filter.
+/// The filters that end at a node.
 #[derive(Default)]
-struct Subscribers {
+struct Ends {
+    /// At its level.
+    here: Subscribers,
+    /// In `#` below its level; they match this level too.
+    below: Subscribers,
+}
+
+/// Everyone who subscribes one filter. Most filters have one subscriber.
+#[derive(Default)]
+enum Subscribers {
+    #[default]
+    None,
+    One(Subscription),
+    Many(Box<Many>),
+}
+
+/// Several subscribers of one filter, or some in shared groups.
+#[derive(Default)]
+struct Many {
     list: Vec<Subscription>,
     /// What few filters have.
     more: Option<Box<More>>,
@@ -72,13 +92,13 @@ impl Tree {
         let mut levels = filter.as_bytes().split(|b| *b == b'/');
         let slot = loop {
             match levels.next() {
-                None => break &mut node.here,
-                Some(b"#") => break &mut node.below,
+                None => break Slot::Here,
+                Some(b"#") => break Slot::Below,
                 Some(b"+") => node = node.plus.get_or_insert_default(),
                 Some(level) => node = node.children.get_or_insert(level),
             }
         };
-        slot.get_or_insert_default().insert(share, subscription);
+        node.ends.get_or_insert_default().at(slot).insert(share, subscription);
     }
 
     /// Removes a session's subscription to a filter, and every node that no filter needs any more.
@@ -97,13 +117,13 @@ impl Tree {
         loop {
             // A leading wildcard does not match a topic that begins with `$` [MQTT-4.7.2-1].
             let wildcards = !(first && topic.starts_with(b"$"));
-            if wildcards && let Some(below) = &node.below {
-                below.collect(targets, groups);
+            if wildcards && let Some(ends) = &node.ends {
+                ends.below.collect(targets, groups);
             }
             let next = match rest {
                 None => {
-                    if let Some(here) = &node.here {
-                        here.collect(targets, groups);
+                    if let Some(ends) = &node.ends {
+                        ends.here.collect(targets, groups);
                     }
                     None
                 }
@@ -163,9 +183,20 @@ enum Slot {
     Below,
 }
 
+impl Keyed for Box<Node> {
+    fn key(&self) -> &[u8] {
+        &self.level
+    }
+}
+
 impl Node {
+    /// A node of this level, with nothing in it.
+    pub(super) fn of(level: &[u8]) -> Self {
+        Node { level: level.into(), children: Children::None, plus: None, ends: None }
+    }
+
     fn is_empty(&self) -> bool {
-        self.children.len() == 0 && self.plus.is_none() && self.here.is_none() && self.below.is_none()
+        self.children.len() == 0 && self.plus.is_none() && self.ends.is_none()
     }
 
     fn child(&self, level: &[u8]) -> Option<&Node> {
@@ -193,13 +224,10 @@ impl Node {
                 None => return false,
             }
         }
-        let slot = match slot {
-            Slot::Here => &mut node.here,
-            Slot::Below => &mut node.below,
-        };
-        if slot.as_mut().is_some_and(|subscribers| subscribers.remove(share, mailbox)) {
-            *slot = None;
+        if let Some(ends) = &mut node.ends {
+            ends.at(slot).remove(share, mailbox);
         }
+        node.ends.take_if(|ends| ends.is_empty());
         node.is_empty()
     }
 
@@ -208,9 +236,7 @@ impl Node {
         let mut cut = 0;
         let mut node = &*self;
         for (depth, level) in path.iter().enumerate() {
-            let only_this = node.here.is_none()
-                && node.below.is_none()
-                && node.children.len() + usize::from(node.plus.is_some()) == 1;
+            let only_this = node.ends.is_none() && node.children.len() + usize::from(node.plus.is_some()) == 1;
             if !only_this {
                 cut = depth;
             }
@@ -245,7 +271,65 @@ impl Drop for Node {
     }
 }
 
+impl Ends {
+    fn at(&mut self, slot: Slot) -> &mut Subscribers {
+        match slot {
+            Slot::Here => &mut self.here,
+            Slot::Below => &mut self.below,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!((&self.here, &self.below), (Subscribers::None, Subscribers::None))
+    }
+}
+
 impl Subscribers {
+    fn insert(&mut self, share: Option<&str>, subscription: Subscription) {
+        match (&mut *self, share) {
+            (Subscribers::None, None) => *self = Subscribers::One(subscription),
+            (Subscribers::One(only), None) if only.mailbox.id() == subscription.mailbox.id() => *only = subscription,
+            (Subscribers::None | Subscribers::One(_), _) => {
+                let mut many = Box::<Many>::default();
+                if let Subscribers::One(only) = std::mem::take(self) {
+                    many.insert(None, only);
+                }
+                many.insert(share, subscription);
+                *self = Subscribers::Many(many);
+            }
+            (Subscribers::Many(many), _) => many.insert(share, subscription),
+        }
+    }
+
+    /// Removes a session.
+    fn remove(&mut self, share: Option<&str>, mailbox: u64) {
+        match self {
+            Subscribers::One(only) if share.is_none() && only.mailbox.id() == mailbox => *self = Subscribers::None,
+            Subscribers::None | Subscribers::One(_) => {}
+            Subscribers::Many(many) => {
+                many.remove(share, mailbox);
+                if many.more.is_none() && many.list.len() <= 1 {
+                    *self = many.list.pop().map_or(Subscribers::None, Subscribers::One);
+                }
+            }
+        }
+    }
+
+    fn collect(&self, targets: &mut Vec<Target>, groups: &mut Vec<Arc<Group>>) {
+        match self {
+            Subscribers::None => {}
+            Subscribers::One(only) => targets.push(only.clone().into()),
+            Subscribers::Many(many) => {
+                targets.extend(many.list.iter().cloned().map(Target::from));
+                if let Some(more) = &many.more {
+                    groups.extend(more.groups.iter().map(|(_, group)| Arc::clone(group)));
+                }
+            }
+        }
+    }
+}
+
+impl Many {
     fn insert(&mut self, share: Option<&str>, subscription: Subscription) {
         if let Some(name) = share {
             let groups = &mut self.more.get_or_insert_default().groups;
@@ -264,10 +348,6 @@ impl Subscribers {
             self.list[at] = subscription;
             return;
         }
-        // Most filters have one subscriber.
-        if self.list.is_empty() {
-            self.list.reserve_exact(1);
-        }
         self.list.push(subscription);
         if let Some(index) = self.index_mut() {
             let at = index.len();
@@ -278,8 +358,7 @@ impl Subscribers {
         }
     }
 
-    /// Removes a session; tells whether no one is left.
-    fn remove(&mut self, share: Option<&str>, mailbox: u64) -> bool {
+    fn remove(&mut self, share: Option<&str>, mailbox: u64) {
         if let Some(name) = share {
             if let Some(more) = &mut self.more {
                 more.groups.retain(|(n, group)| n.as_ref() != name || !group.remove(mailbox));
@@ -301,7 +380,6 @@ impl Subscribers {
         if self.more.as_ref().is_some_and(|more| more.index.is_none() && more.groups.is_empty()) {
             self.more = None;
         }
-        self.list.is_empty() && self.more.is_none()
     }
 
     fn index_mut(&mut self) -> Option<&mut HashMap<u64, usize>> {
@@ -312,13 +390,6 @@ impl Subscribers {
         match self.more.as_ref().and_then(|more| more.index.as_ref()) {
             Some(index) => index.get(&mailbox).copied(),
             None => self.list.iter().position(|s| s.mailbox.id() == mailbox),
-        }
-    }
-
-    fn collect(&self, targets: &mut Vec<Target>, groups: &mut Vec<Arc<Group>>) {
-        targets.extend(self.list.iter().cloned().map(Target::from));
-        if let Some(more) = &self.more {
-            groups.extend(more.groups.iter().map(|(_, group)| Arc::clone(group)));
         }
     }
 }
@@ -340,7 +411,7 @@ impl Target {
 impl From<Subscription> for Target {
     fn from(s: Subscription) -> Self {
         let mut ids = SubscriptionIds::None;
-        ids.add(s.id);
+        ids.add(s.id.map(NonZeroU32::get));
         Target { mailbox: s.mailbox, qos: s.qos, no_local: s.no_local, retain_as_published: s.retain_as_published, ids }
     }
 }

@@ -2,20 +2,30 @@
 //! identifiers of different profiles never meet. A connection claims its session here, hands it over when another claims it,
 //! and parks it when it goes.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::Session;
 use crate::hooks::Client;
+use crate::keyed::{Keyed, KeyedTable};
 use crate::router::{Mailbox, Message, Signal};
 
 #[derive(Default)]
-pub(crate) struct Registry {
-    slots: Mutex<HashMap<Box<str>, Slot>>,
+pub(crate) struct Registry(Mutex<Owners>);
+
+#[derive(Default)]
+struct Owners {
+    entries: KeyedTable<Box<Entry>>,
+    /// Who waits for the session of a client identifier that is connected: at most one, and seldom anyone.
+    heirs: BTreeMap<Box<str>, Heir>,
+}
+
+struct Entry {
+    client_id: Box<str>,
+    slot: Slot,
 }
 
 enum Slot {
@@ -26,7 +36,6 @@ enum Slot {
         mailbox: Option<Arc<Mailbox>>,
         /// Who it is; nothing until its connection is settled.
         client: Option<Arc<Client>>,
-        heir: Option<Box<Heir>>,
     },
     Parked(Box<Parked>),
 }
@@ -40,7 +49,34 @@ pub(crate) struct Connected {
 impl Slot {
     /// A slot whose owner can be told nothing yet.
     fn owned(owner: u64) -> Self {
-        Slot::Connected { owner, mailbox: None, client: None, heir: None }
+        Slot::Connected { owner, mailbox: None, client: None }
+    }
+}
+
+impl Keyed for Box<Entry> {
+    fn key(&self) -> &[u8] {
+        self.client_id.as_bytes()
+    }
+}
+
+impl Owners {
+    fn slot(&self, client_id: &str) -> Option<&Slot> {
+        self.entries.get(client_id.as_bytes()).map(|entry| &entry.slot)
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.entries.iter().map(|entry| &entry.slot)
+    }
+
+    fn slot_mut(&mut self, client_id: &str) -> Option<&mut Slot> {
+        self.entries.get_mut(client_id.as_bytes()).map(|entry| &mut entry.slot)
+    }
+
+    /// Removes a client identifier, and gives back the memory of a crowd that has left.
+    fn remove(&mut self, client_id: &str) -> Option<Slot> {
+        let removed = self.entries.remove(client_id.as_bytes());
+        self.entries.shrink(8);
+        removed.map(|entry| entry.slot)
     }
 }
 
@@ -116,19 +152,19 @@ pub(crate) enum Due {
 impl Registry {
     /// Claims a client identifier for the connection `owner`.
     pub(crate) fn claim(&self, client_id: &str, owner: u64) -> Claim {
-        let mut slots = self.slots.lock();
+        let owners = &mut *self.0.lock();
         let mine = Slot::owned(owner);
-        let Some(slot) = slots.get_mut(client_id) else {
-            slots.insert(client_id.into(), mine);
+        let Some(slot) = owners.slot_mut(client_id) else {
+            owners.entries.insert(Box::new(Entry { client_id: client_id.into(), slot: mine }));
             return Claim::New;
         };
         match slot {
-            Slot::Connected { mailbox, heir, .. } => {
-                let (hand_over, awaited) = oneshot::channel();
-                *heir = Some(Box::new(Heir { owner, hand_over }));
+            Slot::Connected { mailbox, .. } => {
                 if let Some(mailbox) = mailbox {
                     mailbox.signal(Signal::TakenOver);
                 }
+                let (hand_over, awaited) = oneshot::channel();
+                owners.heirs.insert(client_id.into(), Heir { owner, hand_over });
                 Claim::Awaited(awaited)
             }
             Slot::Parked(_) => match std::mem::replace(slot, mine) {
@@ -140,12 +176,12 @@ impl Registry {
 
     /// The owner can be told things here from now on.
     pub(crate) fn attach(&self, client_id: &str, owner: u64, mailbox: &Arc<Mailbox>) {
-        let mut slots = self.slots.lock();
-        if let Some(Slot::Connected { owner: current, mailbox: place, heir, .. }) = slots.get_mut(client_id)
+        let mut owners = self.0.lock();
+        if let Some(Slot::Connected { owner: current, mailbox: place, .. }) = owners.slot_mut(client_id)
             && *current == owner
         {
             *place = Some(Arc::clone(mailbox));
-            if heir.is_some() {
+            if owners.heirs.contains_key(client_id) {
                 mailbox.signal(Signal::TakenOver);
             }
         }
@@ -153,8 +189,8 @@ impl Registry {
 
     /// The owner is known to be this client from now on.
     pub(crate) fn introduce(&self, client_id: &str, owner: u64, client: &Arc<Client>) {
-        let mut slots = self.slots.lock();
-        if let Some(Slot::Connected { owner: current, client: place, .. }) = slots.get_mut(client_id)
+        let mut owners = self.0.lock();
+        if let Some(Slot::Connected { owner: current, client: place, .. }) = owners.slot_mut(client_id)
             && *current == owner
         {
             *place = Some(Arc::clone(client));
@@ -163,14 +199,14 @@ impl Registry {
 
     /// The owner lets the session go: to its heir, else it is kept (`Some`) or over (`None`).
     pub(crate) fn release(&self, client_id: &str, owner: u64, parked: Option<Box<Parked>>) -> Released {
-        let mut slots = self.slots.lock();
-        let Some(slot) = slots.get_mut(client_id) else { return Released::Gone };
-        let Slot::Connected { owner: current, heir, .. } = slot else { return Released::Gone };
-        if *current != owner {
-            return Released::Gone;
-        }
+        let owners = &mut *self.0.lock();
+        let heir = match owners.slot(client_id) {
+            Some(Slot::Connected { owner: current, .. }) if *current == owner => owners.heirs.remove(client_id),
+            _ => return Released::Gone,
+        };
+        let Some(slot) = owners.slot_mut(client_id) else { return Released::Gone };
         let mut parked = parked;
-        if let Some(heir) = heir.take() {
+        if let Some(heir) = heir {
             match heir.hand_over.send(parked) {
                 Ok(()) => {
                     *slot = Slot::owned(heir.owner);
@@ -187,8 +223,7 @@ impl Registry {
                 Released::Parked(due)
             }
             None => {
-                slots.remove(client_id);
-                shrink(&mut slots);
+                owners.remove(client_id);
                 Released::Gone
             }
         }
@@ -197,18 +232,21 @@ impl Registry {
     /// Looks after a parked session whose time may have come. `session` is its mailbox's number. Where it has expired, `owner`
     /// has the client identifier from then on, if one is named.
     pub(crate) fn due(&self, client_id: &str, session: u64, now: u64, owner: Option<u64>) -> Option<Due> {
-        let mut slots = self.slots.lock();
-        let Some(Slot::Parked(parked)) = slots.get_mut(client_id) else { return None };
+        let owners = &mut *self.0.lock();
+        let slot = owners.slot_mut(client_id)?;
+        let Slot::Parked(parked) = slot else { return None };
         if parked.session.mailbox().id() != session {
             return None;
         }
         if parked.expires.is_some_and(|at| at <= now) {
-            let Some(Slot::Parked(parked)) = slots.remove(client_id) else { return None };
-            match owner {
-                Some(owner) => _ = slots.insert(client_id.into(), Slot::owned(owner)),
-                None => shrink(&mut slots),
-            }
-            return Some(Due::Expired(parked));
+            let ended = match owner {
+                Some(owner) => std::mem::replace(slot, Slot::owned(owner)),
+                None => owners.remove(client_id)?,
+            };
+            return match ended {
+                Slot::Parked(parked) => Some(Due::Expired(parked)),
+                Slot::Connected { .. } => None,
+            };
         }
         match parked.will.take_if(|will| will.due <= now) {
             Some(will) => Some(Due::Will(will, parked.due())),
@@ -218,20 +256,20 @@ impl Registry {
 
     /// How many messages wait for all sessions, connected or not.
     pub(crate) fn waiting(&self) -> u64 {
-        let slots = self.slots.lock();
+        let owners = self.0.lock();
         let waiting = |slot: &Slot| match slot {
             Slot::Connected { mailbox, .. } => mailbox.as_ref().map_or(0, |mailbox| mailbox.waiting()),
             Slot::Parked(parked) => parked.session.mailbox().waiting(),
         };
-        slots.values().map(waiting).sum()
+        owners.slots().map(waiting).sum()
     }
 
     /// The first `most` clients that are connected, by client identifier, after the one named.
     pub(crate) fn clients(&self, after: Option<&str>, most: usize) -> Vec<Connected> {
-        let slots = self.slots.lock();
+        let owners = self.0.lock();
         // The largest on top, so that it goes when a smaller one comes: no more is cloned than is asked for.
         let mut first: BinaryHeap<&str> = BinaryHeap::with_capacity(most + 1);
-        for (client_id, slot) in slots.iter() {
+        for Entry { client_id, slot } in owners.entries.iter().map(Box::as_ref) {
             let Slot::Connected { mailbox: Some(_), client: Some(_), .. } = slot else { continue };
             if after.is_some_and(|after| **client_id <= *after) {
                 continue;
@@ -243,7 +281,7 @@ impl Registry {
                 }
             }
         }
-        let connected = |client_id: &str| match slots.get(client_id) {
+        let connected = |client_id: &str| match owners.slot(client_id) {
             Some(Slot::Connected { mailbox: Some(mailbox), client: Some(client), .. }) => {
                 Some(Connected { client: Arc::clone(client), mailbox: Arc::clone(mailbox) })
             }
@@ -254,7 +292,7 @@ impl Registry {
 
     /// Where a client that is connected can be told something.
     pub(crate) fn mailbox(&self, client_id: &str) -> Option<Arc<Mailbox>> {
-        match self.slots.lock().get(client_id) {
+        match self.0.lock().slot(client_id) {
             Some(Slot::Connected { mailbox, .. }) => mailbox.clone(),
             _ => None,
         }
@@ -262,19 +300,12 @@ impl Registry {
 
     /// Everyone who is connected.
     pub(crate) fn connected(&self) -> Vec<Arc<Mailbox>> {
-        let slots = self.slots.lock();
+        let owners = self.0.lock();
         let mailbox = |slot: &Slot| match slot {
             Slot::Connected { mailbox, .. } => mailbox.clone(),
             Slot::Parked(_) => None,
         };
-        slots.values().filter_map(mailbox).collect()
-    }
-}
-
-/// Gives back the memory of a crowd that has left.
-fn shrink(slots: &mut HashMap<Box<str>, Slot>) {
-    if slots.len() * 8 < slots.capacity() {
-        slots.shrink_to_fit();
+        owners.slots().filter_map(mailbox).collect()
     }
 }
 

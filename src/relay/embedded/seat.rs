@@ -2,6 +2,7 @@
 //! A connection works on it while it owns it; another that comes for the same identifier takes it over where it stands. Called
 //! by the links and by [`Embedded`], always under the seat's lock; it knows no stream.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -150,7 +151,7 @@ impl Taken {
             qos: subscribed.options.qos,
             no_local: false,
             retain_as_published: subscribed.options.retain_as_published,
-            id: subscribed.id,
+            id: subscribed.id.and_then(NonZeroU32::new),
         };
         let share = embedded.shares.join(filter, member, &embedded.supervisor, &embedded.stats)?;
         if !self.shares.contains_key(filter) {

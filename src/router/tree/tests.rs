@@ -17,8 +17,8 @@ fn nodes(tree: &Tree) -> usize {
     while let Some(node) = rest.pop() {
         rest.extend(match &node.children {
             Children::None => Vec::new(),
-            Children::One(_, only) => vec![&**only],
-            Children::Many(many) => many.values().map(Box::as_ref).collect(),
+            Children::One(only) => vec![&**only],
+            Children::Many(many) => many.iter().map(Box::as_ref).collect(),
         });
         rest.extend(node.plus.as_deref());
         count += 1;
@@ -38,6 +38,7 @@ struct Options {
 impl Options {
     fn of(self, mailbox: &Arc<Mailbox>) -> Subscription {
         let Options { qos, no_local, retain_as_published, id } = self;
+        let id = id.and_then(NonZeroU32::new);
         Subscription { mailbox: Arc::clone(mailbox), qos, no_local, retain_as_published, id }
     }
 }
@@ -210,4 +211,10 @@ fn a_subscription_that_is_not_there_is_not_removed_from_others() {
     }
     assert_eq!(found(&tree, "a/b").0.into_keys().collect::<Vec<_>>(), [here.id()]);
     assert_eq!(nodes(&tree), 2);
+}
+
+#[test]
+fn a_level_takes_six_words_beside_its_name_and_the_end_of_a_filter_four() {
+    assert!(size_of::<Node>() <= 6 * size_of::<usize>());
+    assert!(size_of::<Ends>() <= 4 * size_of::<usize>());
 }

@@ -40,6 +40,11 @@ fn owned() -> (Registry, Arc<Mailbox>) {
     (registry, mailbox)
 }
 
+fn is_empty(registry: &Registry) -> bool {
+    let owners = registry.0.lock();
+    owners.entries.len() == 0 && owners.heirs.is_empty()
+}
+
 fn awaited(claim: Claim) -> oneshot::Receiver<Option<Box<Parked>>> {
     match claim {
         Claim::Awaited(receiver) => receiver,
@@ -67,7 +72,7 @@ fn a_session_that_is_over_leaves_nothing_behind() {
     assert_eq!(registry.connected().len(), 1);
     assert_eq!(registry.release(ID, 1, None), Released::Gone);
     assert!(registry.connected().is_empty());
-    assert!(registry.slots.lock().is_empty());
+    assert!(is_empty(&registry));
     assert_eq!(Arc::strong_count(&mailbox), 1);
     assert!(matches!(registry.claim(ID, 2), Claim::New));
 }
@@ -98,6 +103,33 @@ fn of_two_who_wait_the_later_one_is_handed_the_session_and_the_other_hears_it() 
     assert_eq!(handed_over(&mut third), Some(mailbox.id()));
     assert_eq!(registry.release(ID, 2, None), Released::Gone, "the second never had it");
     assert_eq!(registry.release(ID, 3, parked(&mailbox, None)), Released::Parked(None));
+}
+
+#[test]
+fn those_who_wait_for_different_sessions_are_handed_their_own() {
+    let registry = Registry::default();
+    let ids: Vec<String> = (0..50).map(|n| format!("pump-{n}")).collect();
+    let mailboxes: Vec<_> = ids.iter().map(|_| mailbox()).collect();
+    let mut waiting: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            assert!(matches!(registry.claim(id, 1), Claim::New));
+            awaited(registry.claim(id, 2))
+        })
+        .collect();
+    for (id, mailbox) in ids.iter().zip(&mailboxes) {
+        assert_eq!(registry.release(id, 1, parked(mailbox, None)), Released::HandedOver);
+    }
+    for ((id, mailbox), receiver) in ids.iter().zip(&mailboxes).zip(&mut waiting) {
+        assert_eq!(handed_over(receiver), Some(mailbox.id()));
+        assert_eq!(registry.release(id, 2, None), Released::Gone);
+    }
+    assert!(is_empty(&registry));
+}
+
+#[test]
+fn a_client_identifier_takes_six_words_beside_its_text() {
+    assert!(size_of::<Entry>() <= 6 * size_of::<usize>());
 }
 
 #[test]
@@ -136,6 +168,7 @@ fn a_session_whose_heir_has_vanished_is_kept_as_if_it_had_never_come() {
     let (registry, _mailbox) = owned();
     drop(awaited(registry.claim(ID, 2)));
     assert_eq!(registry.release(ID, 1, None), Released::Gone);
+    assert!(is_empty(&registry));
     assert!(matches!(registry.claim(ID, 3), Claim::New));
 }
 
@@ -197,7 +230,7 @@ fn a_session_expires_at_its_moment_and_its_will_is_due_at_its_own() {
     assert_eq!(look(&registry, session, 4_999), Some(("not yet", Some(5_000))));
     assert_eq!(look(&registry, session, 5_000), Some(("expired", None)));
     assert_eq!(look(&registry, session, 5_000), None);
-    assert!(registry.slots.lock().is_empty());
+    assert!(is_empty(&registry));
 }
 
 #[test]
