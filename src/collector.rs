@@ -10,7 +10,7 @@ use crate::events::Crossing;
 use crate::hub::Hub;
 use crate::limits::{Drained, Resource, UnixMillis, Window};
 use crate::store::StoreError;
-use crate::usage::{Counted, Load, Usage};
+use crate::usage::{Counted, Usage};
 
 /// Milliseconds from one collection to the next: the most that is lost when the process is killed.
 const PERIOD: u64 = 1_000;
@@ -58,11 +58,7 @@ impl Collector {
             }));
         });
         crossings.iter().for_each(|crossing| hub.crossed(crossing));
-        let load = Load {
-            connections: hub.stats.connections.get(),
-            messages_in: hub.stats.messages_in(),
-            messages_out: hub.stats.messages_out(),
-        };
+        let load = hub.load();
         let begun = Instant::now();
         let outcome = match end {
             false => hub.usage.collect(now, &counted, load),

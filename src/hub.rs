@@ -20,11 +20,12 @@ use crate::hooks::{Authenticator, Client, Hook, Hooks, PublishEvent, Verdict};
 use crate::identity::{Directory, Identity, SCRAM_SHA_256, Scram};
 use crate::janitor::Janitor;
 use crate::limits::{Caps, Denial, Drained, UnixMillis};
+use crate::process;
 use crate::relay::Relay;
 use crate::router::{Message, Publisher, RetainOutcome, Signal, Space, pass_on, split_share};
 use crate::session::{Parked, PendingWill, Released};
 use crate::stats::Stats;
-use crate::usage::Usage;
+use crate::usage::{Load, Usage};
 use crate::wire::QoS;
 
 pub(crate) struct Hub {
@@ -155,6 +156,17 @@ impl Hub {
             of(account);
             held
         });
+    }
+
+    /// What the broker takes and has to do now.
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            cpu_micros: process::cpu_time().as_micros() as u64,
+            memory: process::resident_memory().unwrap_or(0),
+            connections: self.stats.connections.get(),
+            messages_in: self.stats.messages_in(),
+            messages_out: self.stats.messages_out(),
+        }
     }
 
     pub(crate) fn generation(&self) -> u64 {

@@ -118,8 +118,8 @@ fn main() -> ExitCode {
         Some(Command::Check) => check(&options.config),
         Some(Command::Token(TokenCommand::New)) => token::new(),
         Some(Command::Token(TokenCommand::Password)) => token::password(),
-        Some(Command::Top(arguments)) => top::run(&arguments, &options.config),
-        Some(Command::Usage(arguments)) => usage_report::run(&arguments, &options.config),
+        Some(Command::Top(arguments)) => top::run(&arguments, &options.config).unwrap_or_else(|code| code),
+        Some(Command::Usage(arguments)) => usage_report::run(&arguments, &options.config).unwrap_or_else(|code| code),
     }
 }
 
@@ -132,11 +132,14 @@ fn check(path: &Path) -> ExitCode {
             }
             print(format_args!("{}", config::table(&config).trim_end()))
         }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(UNUSABLE)
-        }
+        Err(error) => failed(UNUSABLE, error),
     }
+}
+
+/// Tells standard error why the process ends with this code.
+fn failed(code: impl Into<ExitCode>, why: impl std::fmt::Display) -> ExitCode {
+    eprintln!("{why}");
+    code.into()
 }
 
 /// Prints to standard output.
@@ -207,10 +210,7 @@ async fn serve(options: &Options, config: Config) -> ExitCode {
     let (profiles, plans) = (config.profiles.len(), config.plans.len());
     let broker = match Broker::builder(config).clock(clock).start().await {
         Ok(broker) => broker,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(UNUSABLE);
-        }
+        Err(error) => return failed(UNUSABLE, error),
     };
     for (address, protocol) in broker.addresses().iter().zip(protocols) {
         tracing::info!("listening on {address} ({protocol})");

@@ -1,4 +1,4 @@
-//! What the broker's process takes of the machine, as the system counts it. Asked now and then, by the metrics. Where the system
+//! What the broker's process takes of the machine, as the system counts it. Asked once a second for history, and by the metrics. Where the system
 //! does not say, nothing is told.
 
 use std::time::Duration;

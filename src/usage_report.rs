@@ -17,7 +17,7 @@ use weir::admin::model::{Usage, UsagePoint, UsageSeries};
 
 use crate::api_client;
 use crate::numbers::{count, plain};
-use crate::{UNUSABLE, written};
+use crate::{UNUSABLE, failed, written};
 
 /// How long the answer may take: the minutes of a month of every resource are some megabytes.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -93,42 +93,20 @@ impl Step {
     }
 }
 
-/// Asks the broker, and writes what it says.
-pub(crate) fn run(arguments: &UsageArguments, config: &Path) -> ExitCode {
-    let (from, to) = match arguments.times(Timestamp::now()) {
-        Ok(times) => times,
-        Err(why) => {
-            eprintln!("error: {why}");
-            return ExitCode::from(UNUSABLE);
-        }
-    };
-    let api = match arguments.api.api(config, TIMEOUT) {
-        Ok(api) => api,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(UNUSABLE);
-        }
-    };
+/// Asks the broker, and writes what it says. An error is told, and is the code that the process ends with.
+pub(crate) fn run(arguments: &UsageArguments, config: &Path) -> Result<ExitCode, ExitCode> {
+    let times = arguments.times(Timestamp::now());
+    let (from, to) = times.map_err(|why| failed(UNUSABLE, format_args!("error: {why}")))?;
+    let api = arguments.api.api(config, TIMEOUT).map_err(|error| failed(UNUSABLE, error))?;
     let mut query = vec![("from", from.as_str()), ("to", &to), ("step", arguments.step.name())];
     query.extend(arguments.device.as_deref().map(|device| ("device", device)));
     // The API takes one resource, or gives all.
     if let [resource] = arguments.resource.as_slice() {
         query.push(("resource", resource));
     }
-    let usage = match api.usage(&arguments.profile, &query) {
-        Ok(usage) => usage,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let usage = match chosen(usage, &arguments.resource) {
-        Ok(usage) => usage,
-        Err(why) => {
-            eprintln!("error: {why}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let usage = api.usage(&arguments.profile, &query).map_err(|error| failed(ExitCode::FAILURE, error))?;
+    let usage =
+        chosen(usage, &arguments.resource).map_err(|why| failed(ExitCode::FAILURE, format_args!("error: {why}")))?;
     let mut out = BufWriter::new(io::stdout().lock());
     let result = match arguments.format {
         Format::Table => out.write_all(table(&usage, arguments.step, !arguments.resource.is_empty()).as_bytes()),
@@ -137,7 +115,7 @@ pub(crate) fn run(arguments: &UsageArguments, config: &Path) -> ExitCode {
             serde_json::to_writer_pretty(&mut out, &usage).map_err(io::Error::from).and_then(|()| writeln!(out))
         }
     };
-    written(result.and_then(|()| out.flush()))
+    Ok(written(result.and_then(|()| out.flush())))
 }
 
 impl UsageArguments {

@@ -37,6 +37,9 @@ pub(crate) enum Viewer {
 /// The admin, who may change things: by a token, or by a cookie from our own pages.
 pub(crate) struct Operator;
 
+/// The admin, who may see everything.
+pub(crate) struct Overseer;
+
 /// Who asks, of a page: whoever has not signed in is sent to the page for that.
 pub(crate) struct SignedIn(pub(crate) Viewer);
 
@@ -65,14 +68,6 @@ impl Viewer {
         let account = seen.then(|| admin.hub.account(profile)).flatten();
         account.ok_or_else(|| Failure::not_found(format!("there is no profile {}", super::params::shown(profile))))
     }
-
-    /// Refuses all but the admin.
-    pub(super) fn admin(&self) -> Result<(), Failure> {
-        match self {
-            Viewer::Admin => Ok(()),
-            Viewer::Profile(_) => Err(Failure::forbidden("the read token of a profile shows that profile alone")),
-        }
-    }
 }
 
 impl FromRequestParts<Arc<Admin>> for Viewer {
@@ -80,6 +75,17 @@ impl FromRequestParts<Arc<Admin>> for Viewer {
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, Failure> {
         identify(admin, parts).await.map(|(viewer, _)| viewer)
+    }
+}
+
+impl FromRequestParts<Arc<Admin>> for Overseer {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, Failure> {
+        match identify(admin, parts).await? {
+            (Viewer::Admin, _) => Ok(Overseer),
+            _ => Err(Failure::forbidden("the read token of a profile shows that profile alone")),
+        }
     }
 }
 
@@ -122,15 +128,19 @@ async fn identify(admin: &Admin, parts: &Parts) -> Result<(Viewer, By), Failure>
         let token = token.filter(|token| !token.is_empty()).ok_or_else(expected)?;
         let digest: [u8; 32] = Sha256::digest(token).into();
         let known = slowed(admin, peer(parts), || admin.viewer(&digest)).await?;
-        let wrong = || Failure::unauthorized("the token is neither the admin token nor a profile's read token", BEARER);
-        return known.map(|viewer| (viewer, By::Token)).ok_or_else(wrong);
+        return known.map(|viewer| (viewer, By::Token)).ok_or_else(wrong_token);
     }
     let session = cookie(&parts.headers).and_then(|id| admin.sessions.token(id, admin.hub.clock.now().mono));
     let missing = || Failure::unauthorized("a token is expected: `Authorization: Bearer TOKEN`", BEARER);
     session.and_then(|digest| admin.viewer(&digest)).map(|viewer| (viewer, By::Cookie)).ok_or_else(missing)
 }
 
-fn peer(parts: &Parts) -> IpAddr {
+fn wrong_token() -> Failure {
+    Failure::unauthorized("the token is neither the admin token nor a profile's read token", BEARER)
+}
+
+/// Where a request comes from.
+pub(super) fn peer(parts: &Parts) -> IpAddr {
     parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0)
 }
 
@@ -203,9 +213,7 @@ pub(super) async fn login(State(admin): State<Arc<Admin>>, request: Request) -> 
     if slowed(&admin, address, || admin.viewer(&digest)).await?.is_none() {
         return match html {
             true => Ok(pages::sign_in(Some("That token is not one of this broker."))),
-            false => {
-                Err(Failure::unauthorized("the token is neither the admin token nor a profile's read token", BEARER))
-            }
+            false => Err(wrong_token()),
         };
     }
     let begun = admin.sessions.begin(digest, admin.hub.clock.now().mono);

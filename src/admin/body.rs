@@ -1,12 +1,17 @@
 //! Request bodies, read within a bound on their size and time. Called by the handlers that take one; what is too large is refused
 //! before it is read, and never held.
 
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
+use super::Admin;
 use super::problem::Failure;
 use crate::clock::Clock;
 
@@ -15,17 +20,24 @@ const MAX_JSON: usize = 1 << 20;
 /// How long a body may take to come, in milliseconds.
 const PATIENCE: u64 = 30_000;
 
-/// A body of JSON.
-pub(super) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body, clock: &Clock) -> Result<T, Failure> {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        let detail = "a body of JSON is expected, with the header `Content-Type: application/json`";
-        return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+/// What was sent as a body of JSON.
+pub(super) struct Sent<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Admin>> for Sent<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, admin: &Arc<Admin>) -> Result<Self, Failure> {
+        let (Parts { headers, .. }, body) = request.into_parts();
+        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
+            let detail = "a body of JSON is expected, with the header `Content-Type: application/json`";
+            return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+        let bytes = all(&headers, body, MAX_JSON, &admin.hub.clock).await?;
+        let wrong = |error| Failure::bad_request(format!("the body is not the JSON that is expected: {error}"));
+        serde_json::from_slice(&bytes).map(Sent).map_err(wrong)
     }
-    let bytes = all(headers, body, MAX_JSON, clock).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::bad_request(format!("the body is not the JSON that is expected: {error}")))
 }
 
 /// All of a body of up to `most` bytes.

@@ -4,18 +4,18 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::HeaderMap;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
-use super::auth::Operator;
+use super::auth::{Operator, Viewer};
+use super::body::Sent;
 use super::model::{Check, Checked, Problem, TooMany};
-use super::params::{Params, shown};
+use super::params::{NoParams, Params, shown};
 use super::problem::Failure;
 use super::profiles::limit;
-use super::{Admin, body, rate_limit};
+use super::{Admin, rate_limit};
 use crate::account::Account;
 use crate::limits::{Denial, Reading, Resource, UnixMillis};
 
@@ -34,8 +34,8 @@ const MAX_COST: u64 = 1_000_000_000;
             ("RateLimit-Policy" = String, description = "The rates that hold, as in draft-ietf-httpapi-ratelimit-headers-10."),
             ("RateLimit" = String, description = "What is left of them."),
         )),
-        (status = 400, description = "The body is not what is expected.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such profile, device or resource.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not what is expected."),
+        (status = 404, description = "There is no such profile, device or resource."),
         (status = 429, description = "It does not fit, and is not counted. (Or there were too many wrong tokens from this address: then with a problem body.)", content((TooMany = "application/json"), (Problem = "application/problem+json")), headers(
             ("Retry-After" = String, description = "Seconds until the window ends."),
             ("RateLimit-Policy" = String, description = "The rates that hold."),
@@ -47,12 +47,9 @@ const MAX_COST: u64 = 1_000_000_000;
 pub(super) async fn post(
     State(admin): State<Arc<Admin>>,
     _: Operator,
-    uri: Uri,
-    headers: HeaderMap,
-    whole: Body,
+    _: NoParams,
+    Sent(check): Sent<Check>,
 ) -> Result<Response, Failure> {
-    Params::of(&uri, &[])?;
-    let check = body::json(&headers, whole, &admin.hub.clock).await?;
     count(&admin, &check)
 }
 
@@ -73,8 +70,8 @@ pub(super) async fn post(
             ("RateLimit-Policy" = String, description = "The rates that hold."),
             ("RateLimit" = String, description = "What is left of them."),
         )),
-        (status = 400, description = "A parameter is not what is expected.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such profile, device or resource.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is not what is expected."),
+        (status = 404, description = "There is no such profile, device or resource."),
         (status = 429, description = "It does not fit, and is not counted.", content((TooMany = "application/json"), (Problem = "application/problem+json")), headers(
             ("Retry-After" = String, description = "Seconds until the window ends."),
             ("RateLimit-Policy" = String, description = "The rates that hold."),
@@ -105,8 +102,7 @@ fn count(admin: &Admin, check: &Check) -> Result<Response, Failure> {
             "`cost`: a whole number from 0 to {MAX_COST} is expected, not {cost}"
         )));
     }
-    let account = admin.hub.account(profile);
-    let account = account.ok_or_else(|| Failure::not_found(format!("there is no profile {}", shown(profile))))?;
+    let account = Viewer::Admin.account(admin, profile)?;
     let device = match device {
         Some(device) => Some(known_device(admin, profile, device)?),
         None => None,

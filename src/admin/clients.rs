@@ -11,10 +11,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Admin;
 use super::auth::{Operator, Viewer};
-use super::model::{Client, Clients, Problem};
-use super::params::{Names, Params, shown};
+use super::model::{Client, Clients};
+use super::params::{Names, NoParams, Params, shown, wrong_cursor};
 use super::problem::Failure;
-use super::profiles::{LARGEST_PAGE, PAGE};
 use crate::account::Account;
 use crate::router::Signal;
 use crate::session::Connected;
@@ -32,16 +31,16 @@ use crate::session::Connected;
     ),
     responses(
         (status = 200, description = "A page of clients.", body = Clients),
-        (status = 400, description = "A parameter is not what is expected.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such profile.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is not what is expected."),
+        (status = 404, description = "There is no such profile."),
     ),
     security(("token" = []), ("session" = []))
 )]
 pub(super) async fn list(State(admin): State<Arc<Admin>>, viewer: Viewer, uri: Uri) -> Result<Json<Clients>, Failure> {
     let params = Params::of(&uri, &["profile", "cursor", "limit"])?;
-    let limit = params.whole("limit", 1, LARGEST_PAGE)?.unwrap_or(PAGE) as usize;
-    let (profile, cursor) = (params.get("profile").map(str::to_owned), params.get("cursor").map(str::to_owned));
-    admin.off_thread(move |admin| page(admin, &viewer, profile.as_deref(), cursor.as_deref(), limit)).await.map(Json)
+    let limit = params.page_size()?;
+    let work = move |admin: &Arc<Admin>| page(admin, &viewer, params.get("profile"), params.get("cursor"), limit);
+    admin.off_thread(work).await.map(Json)
 }
 
 /// Disconnects a client: DISCONNECT 0x98 in MQTT 5, a closed connection before that.
@@ -56,8 +55,8 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>, viewer: Viewer, uri: U
     ),
     responses(
         (status = 204, description = "It is being disconnected."),
-        (status = 400, description = "The path or a parameter is not what is expected.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such client is connected.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The path or a parameter is not what is expected."),
+        (status = 404, description = "No such client is connected."),
     ),
     security(("token" = []), ("session" = []))
 )]
@@ -65,9 +64,8 @@ pub(super) async fn delete(
     State(admin): State<Arc<Admin>>,
     _: Operator,
     Names((profile, client_id)): Names<(String, String)>,
-    uri: Uri,
+    _: NoParams,
 ) -> Result<StatusCode, Failure> {
-    Params::of(&uri, &[])?;
     disconnect(&admin, &profile, &client_id).map(|()| StatusCode::NO_CONTENT)
 }
 
@@ -126,7 +124,7 @@ fn parse_cursor(cursor: &str) -> Result<(String, String), Failure> {
         let (profile, client_id) = text.split_once('\0')?;
         Some((profile.to_owned(), client_id.to_owned()))
     };
-    parse().ok_or_else(|| Failure::bad_request("`cursor`: the `next` of the page before is expected"))
+    parse().ok_or_else(wrong_cursor)
 }
 
 fn client(account: &Account, connected: &Connected) -> Client {

@@ -1,7 +1,6 @@
 //! `POST /data`: a device publishes a message without MQTT. It counts `POST /data` where the plan has a rate for that; the rules
 //! for the device's topics, the plan's caps and the hooks hold as over MQTT.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,7 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
-use super::auth::{Peer, slowed};
+use super::auth::{Peer, peer, slowed};
 use super::model::{Problem, Published, TooMany};
 use super::params::{Params, shown};
 use super::problem::Failure;
@@ -43,9 +42,8 @@ impl FromRequestParts<Arc<Admin>> for Holder {
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, Failure> {
         let missing = || Failure::unauthorized("the header `Device-Token` with a device's token is expected", SCHEME);
         let token = parts.headers.get(&TOKEN).filter(|token| !token.is_empty()).ok_or_else(missing)?;
-        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0);
         let token = str::from_utf8(token.as_bytes()).unwrap_or_default();
-        let found = slowed(admin, peer, || admin.hub.directory.load().device(token)).await?;
+        let found = slowed(admin, peer(parts), || admin.hub.directory.load().device(token)).await?;
         found.map(Holder).ok_or_else(|| Failure::unauthorized("this is no device's token", SCHEME))
     }
 }
@@ -67,8 +65,8 @@ impl FromRequestParts<Arc<Admin>> for Holder {
             ("RateLimit-Policy" = String, description = "The rates that hold for `POST /data`."),
             ("RateLimit" = String, description = "What is left of them."),
         )),
-        (status = 400, description = "A parameter is not what is expected.", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "An access rule, a cap of the plan or a hook forbids it.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is not what is expected."),
+        (status = 403, description = "An access rule, a cap of the plan or a hook forbids it."),
         (status = 429, description = "It does not fit the limit. (Or there were too many wrong tokens from this address: then with a problem body.)", content((TooMany = "application/json"), (Problem = "application/problem+json")), headers(
             ("Retry-After" = String, description = "Seconds until the window ends."),
             ("RateLimit-Policy" = String, description = "The rates that hold."),

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use super::Admin;
 use super::auth::Operator;
-use super::model::{AddedDevice, NewDevice, Problem};
-use super::params::{Names, Params};
+use super::body::Sent;
+use super::model::{AddedDevice, NewDevice};
+use super::params::{Names, NoParams};
 use super::problem::Failure;
-use super::{Admin, body};
 
 /// Adds a device. Its token is in the answer, and nowhere else.
 #[utoipa::path(
@@ -28,9 +28,9 @@ use super::{Admin, body};
         (status = 201, description = "It is added; its token is shown this once.", body = AddedDevice, headers(
             ("Location" = String, description = "Where it can be removed."),
         )),
-        (status = 400, description = "The body is not what is expected.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such profile.", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The profile has a device of that name.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not what is expected."),
+        (status = 404, description = "There is no such profile."),
+        (status = 409, description = "The profile has a device of that name."),
     ),
     security(("token" = []), ("session" = []))
 )]
@@ -38,12 +38,9 @@ pub(super) async fn post(
     State(admin): State<Arc<Admin>>,
     _: Operator,
     Names(profile): Names<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    whole: Body,
+    _: NoParams,
+    Sent(device): Sent<NewDevice>,
 ) -> Result<Response, Failure> {
-    Params::of(&uri, &[])?;
-    let device: NewDevice = body::json(&headers, whole, &admin.hub.clock).await?;
     let place = format!("/api/v1/profiles/{profile}/devices/{}", device.name);
     let token = {
         let (profile, device) = (profile.clone(), device.clone());
@@ -66,9 +63,9 @@ pub(super) async fn post(
     ),
     responses(
         (status = 204, description = "It is removed, and its clients are being disconnected."),
-        (status = 400, description = "The path or a parameter is not what is expected.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such profile or device.", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is a device of the configuration file.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The path or a parameter is not what is expected."),
+        (status = 404, description = "There is no such profile or device."),
+        (status = 409, description = "It is a device of the configuration file."),
     ),
     security(("token" = []), ("session" = []))
 )]
@@ -76,9 +73,8 @@ pub(super) async fn delete(
     State(admin): State<Arc<Admin>>,
     _: Operator,
     Names((profile, device)): Names<(String, String)>,
-    uri: Uri,
+    _: NoParams,
 ) -> Result<StatusCode, Failure> {
-    Params::of(&uri, &[])?;
     let names = (profile.clone(), device.clone());
     admin.off_thread(move |admin| admin.added.remove(&admin.hub, &names.0, &names.1)).await?;
     tracing::info!(profile, device, "device removed");

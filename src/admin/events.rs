@@ -16,10 +16,10 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Admin;
 use super::auth::Viewer;
-use super::model::{Limit, Problem};
-use super::params::Params;
+use super::model::Limit;
+use super::params::{PAGE, Params};
 use super::problem::Failure;
-use super::profiles::{PAGE, about, page};
+use super::profiles::{about, page};
 
 /// How many streams may be open at one time.
 pub(super) const MAX_STREAMS: usize = 1_024;
@@ -61,9 +61,9 @@ struct Shown {
     params(("profile" = Option<String>, Query, description = "One profile, for its limits; left out: the list of profiles.")),
     responses(
         (status = 200, description = "Server-sent events, each second in which something has changed: `profiles` with the JSON of `/api/v1/profiles`, or `limits` with that of `/api/v1/profiles/{profile}/limits`.", body = String, content_type = "text/event-stream"),
-        (status = 400, description = "A parameter is not what is expected.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such profile.", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "As many streams are open as may be.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is not what is expected."),
+        (status = 404, description = "There is no such profile."),
+        (status = 503, description = "As many streams are open as may be."),
     ),
     security(("token" = []), ("session" = []))
 )]
@@ -143,7 +143,6 @@ pub(super) async fn run(admin: Arc<Admin>) {
         clock.sleep_until(due).await;
         // A look that took longer is followed by another at once, and not by as many as were missed.
         due = (due + EACH).max(clock.now().mono);
-        admin.sampler.tick(&admin.hub);
         let views: Vec<View> = {
             let mut open = admin.views.open.lock();
             open.retain(|_, shown| shown.receiver_count() > 0);

@@ -1,4 +1,5 @@
-//! Where `admin` meets the history and the pages: what each asks of the other. Called by the handlers and the routes.
+//! Where `admin` meets the pages and the history: what the pages show, and what an error of history is answered. Called by the
+//! routes.
 
 use std::sync::Arc;
 
@@ -13,49 +14,7 @@ use super::problem::Failure;
 use super::times::Span;
 use super::{Admin, clients, pages, profiles, system, usage};
 use crate::limits::UnixMillis;
-use crate::usage::{Point, Step, SystemPoint, Usage, UsageError};
-
-/// What was, asked off the threads that serve clients.
-pub(crate) trait History: Send + Sync + 'static {
-    /// What was used and denied of a resource in each step from the one that `from` is in to the one before `to`.
-    fn series(
-        &self,
-        profile: &str,
-        device: Option<&str>,
-        resource: &str,
-        from: UnixMillis,
-        to: UnixMillis,
-        step: Step,
-    ) -> Result<Vec<Point>, UsageError>;
-
-    /// What the broker took and did, as far as that is known.
-    fn system(&self, from: UnixMillis, to: UnixMillis, step_seconds: u64) -> Result<Vec<SystemPoint>, UsageError>;
-
-    /// The resources that anything is known of.
-    fn resources(&self, profile: &str, device: Option<&str>) -> Result<Vec<String>, UsageError>;
-}
-
-impl History for Usage {
-    fn series(
-        &self,
-        profile: &str,
-        device: Option<&str>,
-        resource: &str,
-        from: UnixMillis,
-        to: UnixMillis,
-        step: Step,
-    ) -> Result<Vec<Point>, UsageError> {
-        self.series(profile, device, resource, from, to, step)
-    }
-
-    fn system(&self, from: UnixMillis, to: UnixMillis, step_seconds: u64) -> Result<Vec<SystemPoint>, UsageError> {
-        self.system(from, to, step_seconds)
-    }
-
-    fn resources(&self, profile: &str, device: Option<&str>) -> Result<Vec<String>, UsageError> {
-        self.resources(profile, device)
-    }
-}
+use crate::usage::{Step, UsageError};
 
 impl From<UsageError> for Failure {
     fn from(error: UsageError) -> Self {

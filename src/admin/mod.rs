@@ -1,4 +1,4 @@
-//! The HTTP side: the dashboard, the API and the metrics, on an address of its own. Asks the hub and the history, and carries out
+//! The HTTP side: the dashboard, the API and the metrics, on an address of its own. Asks the hub and its history, and carries out
 //! what an operator decides. It must never make a client of the broker wait.
 
 mod added;
@@ -41,11 +41,9 @@ pub use token::TokenError;
 
 use self::events::Views;
 use self::guard::Guard;
-use self::joins::History;
 use self::problem::Failure;
 use self::ranking::Rankings;
 use self::sessions::Sessions;
-use self::system::Sampler;
 use crate::hub::Hub;
 
 /// How many requests that walk many profiles or clients, or read history, are worked on at one time: others of them wait, so
@@ -55,29 +53,23 @@ const HEAVY: usize = 2;
 /// What every request has at hand.
 pub(crate) struct Admin {
     hub: Arc<Hub>,
-    history: Arc<dyn History>,
+    /// When it began, in monotonic milliseconds.
+    started: u64,
     added: Arc<Added>,
     token: AdminToken,
     guard: Guard,
     sessions: Sessions,
     rankings: Rankings,
     views: Views,
-    sampler: Sampler,
     heavy: Semaphore,
     streams: Arc<Semaphore>,
 }
 
 impl Admin {
     pub(crate) fn new(hub: Arc<Hub>, added: Arc<Added>, token: AdminToken) -> Arc<Self> {
-        let history = Arc::clone(&hub.usage);
-        Self::with_history(hub, added, token, history)
-    }
-
-    fn with_history(hub: Arc<Hub>, added: Arc<Added>, token: AdminToken, history: Arc<dyn History>) -> Arc<Self> {
         Arc::new(Admin {
-            sampler: Sampler::new(&hub),
+            started: hub.clock.now().mono,
             hub,
-            history,
             added,
             token,
             guard: Guard::default(),

@@ -81,15 +81,19 @@ fn complete(description: &mut Value) {
             parameters.iter_mut().for_each(without_null);
         }
         let Some(responses) = operation["responses"].as_object_mut() else { continue };
+        let problem = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
+        // What says no more than why it is refused says so as a problem.
+        for (_, refused) in responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5'])) {
+            if refused.get("content").is_none() {
+                refused["content"] = problem.clone();
+            }
+        }
         for (status, too_long) in [("414", "The path and query are"), ("431", "The head of the request is")] {
             // Told before anyone knows whom it is for.
             responses.insert(status.to_owned(), json!({ "description": format!("{too_long} longer than 64 KiB.") }));
         }
         let mut may = |status: &str, description: &str| {
-            let problem = json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
-            let content = json!({ "application/problem+json": problem });
-            let response = json!({ "description": description, "content": content });
-            responses.entry(status).or_insert(response);
+            responses.entry(status).or_insert(json!({ "description": description, "content": problem }));
         };
         if secured {
             may("401", "The token is missing, or wrong.");

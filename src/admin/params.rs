@@ -9,6 +9,10 @@ use serde::de::DeserializeOwned;
 
 use super::problem::Failure;
 
+/// Entries of a page where nothing else is asked for, and at most.
+pub(super) const PAGE: u64 = 100;
+const LARGEST_PAGE: u64 = 1_000;
+
 /// The parameters of a query. One that is left empty counts as not given.
 pub(super) struct Params(Vec<(String, String)>);
 
@@ -52,6 +56,11 @@ impl Params {
         })
     }
 
+    /// How many entries a page may have.
+    pub(super) fn page_size(&self) -> Result<usize, Failure> {
+        Ok(self.whole("limit", 1, LARGEST_PAGE)?.unwrap_or(PAGE) as usize)
+    }
+
     /// `true` or `false`.
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Failure> {
         self.read(name, |text| match text {
@@ -59,6 +68,22 @@ impl Params {
             "false" | "0" => Ok(false),
             other => Err(format!("true or false is expected, not {}", shown(other))),
         })
+    }
+}
+
+/// A `cursor` that no page has given as its `next`.
+pub(super) fn wrong_cursor() -> Failure {
+    Failure::bad_request("`cursor`: the `next` of the page before is expected")
+}
+
+/// That the query has no parameters: of a call that takes none.
+pub(super) struct NoParams;
+
+impl<S: Sync> FromRequestParts<S> for NoParams {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Params::of(&parts.uri, &[]).map(|_| NoParams)
     }
 }
 

@@ -10,18 +10,14 @@ use axum::http::Uri;
 
 use super::Admin;
 use super::auth::Viewer;
-use super::model::{Problem, Profile, ProfileLimits, Profiles};
-use super::params::{Names, Params};
+use super::model::{Profile, ProfileLimits, Profiles};
+use super::params::{Names, NoParams, Params};
 use super::problem::Failure;
 use super::ranking::Place;
 use crate::account::Account;
 pub(super) use crate::account::limit;
 use crate::config::Config;
 use crate::limits::{Reading, UnixMillis};
-
-/// Entries of a page where nothing else is asked for, and at most.
-pub(super) const PAGE: u64 = 100;
-pub(super) const LARGEST_PAGE: u64 = 1_000;
 
 /// Lists profiles, the fullest first.
 #[utoipa::path(
@@ -36,16 +32,17 @@ pub(super) const LARGEST_PAGE: u64 = 1_000;
     ),
     responses(
         (status = 200, description = "A page of profiles.", body = Profiles),
-        (status = 400, description = "A parameter is not what is expected.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "The list of the cursor is no longer kept.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is not what is expected."),
+        (status = 404, description = "The list of the cursor is no longer kept."),
     ),
     security(("token" = []), ("session" = []))
 )]
 pub(super) async fn list(State(admin): State<Arc<Admin>>, viewer: Viewer, uri: Uri) -> Result<Json<Profiles>, Failure> {
     let params = Params::of(&uri, &["cursor", "limit", "search"])?;
-    let limit = params.whole("limit", 1, LARGEST_PAGE)?.unwrap_or(PAGE) as usize;
-    let (cursor, search) = (params.get("cursor").map(str::to_owned), params.get("search").unwrap_or("").to_owned());
-    admin.off_thread(move |admin| page(admin, &viewer, cursor.as_deref(), limit, &search)).await.map(Json)
+    let limit = params.page_size()?;
+    let work =
+        move |admin: &Arc<Admin>| page(admin, &viewer, params.get("cursor"), limit, params.get("search").unwrap_or(""));
+    admin.off_thread(work).await.map(Json)
 }
 
 /// Tells all about one profile's limits.
@@ -57,8 +54,8 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>, viewer: Viewer, uri: U
     params(("profile" = String, Path, description = "The profile.")),
     responses(
         (status = 200, description = "Every resource: limit, used, denied, seconds to reset.", body = ProfileLimits),
-        (status = 400, description = "The path or a parameter is not what is expected.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such profile.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The path or a parameter is not what is expected."),
+        (status = 404, description = "There is no such profile."),
     ),
     security(("token" = []), ("session" = []))
 )]
@@ -66,9 +63,8 @@ pub(super) async fn limits(
     State(admin): State<Arc<Admin>>,
     viewer: Viewer,
     Names(profile): Names<String>,
-    uri: Uri,
+    _: NoParams,
 ) -> Result<Json<ProfileLimits>, Failure> {
-    Params::of(&uri, &[])?;
     let work = move |admin: &Arc<Admin>| {
         let account = viewer.account(admin, &profile)?;
         Ok(about(admin, &account))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::params::wrong_cursor;
 use super::problem::Failure;
 
 /// How many orders are kept; the oldest goes.
@@ -73,8 +74,7 @@ impl Rankings {
             let (id, at) = cursor.split_once('-')?;
             Some((id.parse::<u64>().ok()?, at.parse::<usize>().ok()?))
         };
-        let (id, at) =
-            parse().ok_or_else(|| Failure::bad_request("`cursor`: the `next` of the page before is expected"))?;
+        let (id, at) = parse().ok_or_else(wrong_cursor)?;
         let names = {
             let kept = self.kept.lock();
             kept.rankings.iter().find(|ranking| ranking.id == id).map(|ranking| Arc::clone(&ranking.names))

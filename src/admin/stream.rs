@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::clock::Clock;
 
@@ -20,8 +19,8 @@ const MAX_THROWN_AWAY: u64 = 256 << 20;
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-pub(super) struct Stream {
-    tcp: TcpStream,
+pub(super) struct Stream<T> {
+    inner: T,
     clock: Clock,
     /// Until then it must take something.
     stalled: Option<Sleep>,
@@ -34,9 +33,9 @@ struct Closing {
     thrown_away: u64,
 }
 
-impl Stream {
-    pub(super) fn new(tcp: TcpStream, clock: Clock) -> Self {
-        Stream { tcp, clock, stalled: None, closing: None }
+impl<T> Stream<T> {
+    pub(super) fn new(inner: T, clock: Clock) -> Self {
+        Stream { inner, clock, stalled: None, closing: None }
     }
 
     fn patience(&self, millis: u64) -> Sleep {
@@ -59,15 +58,15 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Stream {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.written(cx, written)
     }
 
@@ -76,34 +75,80 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.written(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.inner.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.closing.is_none() {
-            ready!(Pin::new(&mut this.tcp).poll_shutdown(cx))?;
+            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
             let buffer = vec![0; 16 * 1024].into();
             this.closing = Some(Closing { until: this.patience(LINGER), buffer, thrown_away: 0 });
         }
         let Some(closing) = &mut this.closing else { return Poll::Ready(Ok(())) };
         while closing.thrown_away < MAX_THROWN_AWAY && closing.until.as_mut().poll(cx).is_pending() {
             let mut buf = ReadBuf::new(&mut closing.buffer);
-            let read = ready!(Pin::new(&mut this.tcp).poll_read(cx, &mut buf));
+            let read = ready!(Pin::new(&mut this.inner).poll_read(cx, &mut buf));
             if read.is_err() || buf.filled().is_empty() {
                 break;
             }
             closing.thrown_away += buf.filled().len() as u64;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::sync::Arc;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::limits::UnixMillis;
+
+    #[tokio::test]
+    async fn who_takes_nothing_of_an_answer_for_so_long_is_let_go_and_who_takes_a_little_is_not() {
+        for vectored in [false, true] {
+            let clock = ManualClock::at(UnixMillis(0));
+            let (ours, mut theirs) = duplex(4);
+            let mut stream = Stream::new(ours, Clock::Manual(Arc::clone(&clock)));
+            let mut write = || {
+                let (stream, cx) = (Pin::new(&mut stream), &mut Context::from_waker(Waker::noop()));
+                match vectored {
+                    false => stream.poll_write(cx, b"x"),
+                    true => stream.poll_write_vectored(cx, &[IoSlice::new(b"x")]),
+                }
+            };
+            let wait = |millis| clock.advance(Duration::from_millis(millis));
+            for _ in 0..4 {
+                assert!(matches!(write(), Poll::Ready(Ok(1))), "there is room for it");
+                wait(PATIENCE);
+            }
+            for _ in 0..3 {
+                assert!(write().is_pending());
+                wait(PATIENCE - 1);
+                assert!(write().is_pending());
+                assert_eq!(theirs.read_u8().await.unwrap(), b'x');
+                assert!(matches!(write(), Poll::Ready(Ok(1))));
+            }
+            assert!(write().is_pending());
+            wait(PATIENCE);
+            let Poll::Ready(Err(error)) = write() else { panic!("it waits still") };
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
     }
 }

@@ -1,72 +1,25 @@
 //! The broker itself: what it takes of the machine and how much passes through it, now and over time. The rates are over the last
 //! ten seconds, of samples that are taken each second.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use parking_lot::Mutex;
 
 use super::Admin;
-use super::auth::Viewer;
-use super::model::{Problem, System, SystemHistory, SystemPoint};
-use super::params::Params;
+use super::auth::Overseer;
+use super::model::{System, SystemHistory, SystemPoint};
+use super::params::{NoParams, Params};
 use super::problem::Failure;
-use super::times::{rfc3339, time};
-use crate::hub::Hub;
+use super::times::{backwards, rfc3339, time};
 use crate::limits::UnixMillis;
-use crate::process;
 
-/// How many samples are kept: those of ten seconds, and where they begin.
-const SAMPLES: usize = 11;
 /// The steps of a history at most.
 const MAX_POINTS: u64 = 20_000;
 /// History has a point each ten seconds.
 const LEAST_STEP: u64 = 10;
 const LONGEST_STEP: u64 = 86_400;
-
-/// Takes samples of the broker.
-pub(super) struct Sampler {
-    started: u64,
-    samples: Mutex<VecDeque<Sample>>,
-}
-
-#[derive(Clone, Copy)]
-struct Sample {
-    /// Monotonic milliseconds.
-    at: u64,
-    cpu_millis: u64,
-    messages_in: u64,
-    messages_out: u64,
-}
-
-impl Sample {
-    fn take(hub: &Hub) -> Self {
-        Sample {
-            at: hub.clock.now().mono,
-            cpu_millis: process::cpu_time().as_millis() as u64,
-            messages_in: hub.stats.messages_in(),
-            messages_out: hub.stats.messages_out(),
-        }
-    }
-}
-
-impl Sampler {
-    pub(super) fn new(hub: &Hub) -> Self {
-        Sampler { started: hub.clock.now().mono, samples: Mutex::new(VecDeque::from([Sample::take(hub)])) }
-    }
-
-    /// Takes a sample: once a second.
-    pub(super) fn tick(&self, hub: &Hub) {
-        let mut samples = self.samples.lock();
-        samples.push_back(Sample::take(hub));
-        while samples.len() > SAMPLES {
-            samples.pop_front();
-        }
-    }
-}
 
 /// The broker now.
 #[utoipa::path(
@@ -76,13 +29,11 @@ impl Sampler {
     tag = "system",
     responses(
         (status = 200, description = "The broker now.", body = System),
-        (status = 400, description = "A parameter where there is none.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter where there is none."),
     ),
     security(("token" = []), ("session" = []))
 )]
-pub(super) async fn get(State(admin): State<Arc<Admin>>, viewer: Viewer, uri: Uri) -> Result<Json<System>, Failure> {
-    viewer.admin()?;
-    Params::of(&uri, &[])?;
+pub(super) async fn get(State(admin): State<Arc<Admin>>, _: Overseer, _: NoParams) -> Result<Json<System>, Failure> {
     admin.off_thread(|admin| Ok(now(admin))).await.map(Json)
 }
 
@@ -99,16 +50,15 @@ pub(super) async fn get(State(admin): State<Arc<Admin>>, viewer: Viewer, uri: Ur
     ),
     responses(
         (status = 200, description = "A point for each step that anything is known of.", body = SystemHistory),
-        (status = 400, description = "A parameter is not what is expected.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is not what is expected."),
     ),
     security(("token" = []), ("session" = []))
 )]
 pub(super) async fn history(
     State(admin): State<Arc<Admin>>,
-    viewer: Viewer,
+    _: Overseer,
     uri: Uri,
 ) -> Result<Json<SystemHistory>, Failure> {
-    viewer.admin()?;
     let params = Params::of(&uri, &["from", "to", "step"])?;
     let step = params.whole("step", LEAST_STEP, LONGEST_STEP)?.unwrap_or(LEAST_STEP);
     let to = params.read("to", time)?.unwrap_or(admin.hub.clock.now().wall);
@@ -120,17 +70,17 @@ pub(super) async fn history(
 pub(crate) fn now(admin: &Admin) -> System {
     let hub = &admin.hub;
     let now = hub.clock.now();
-    let last = Sample::take(hub);
-    let first = admin.sampler.samples.lock().front().copied().unwrap_or(last);
-    let seconds = last.at.saturating_sub(first.at) as f64 / 1000.0;
+    let last = hub.load();
+    let (begun, first) = hub.usage.ten_seconds_ago().unwrap_or((now.mono, last));
+    let seconds = now.mono.saturating_sub(begun) as f64 / 1000.0;
     let rate = |now: u64, then: u64| if seconds > 0.0 { now.saturating_sub(then) as f64 / seconds } else { 0.0 };
     System {
         version: env!("CARGO_PKG_VERSION").into(),
-        uptime_seconds: now.mono.saturating_sub(admin.sampler.started) / 1000,
+        uptime_seconds: now.mono.saturating_sub(admin.started) / 1000,
         now: rfc3339(now.wall),
-        cpu: rate(last.cpu_millis, first.cpu_millis) / 1000.0,
-        memory: process::resident_memory().unwrap_or(0),
-        connections: hub.stats.connections.get(),
+        cpu: rate(last.cpu_micros, first.cpu_micros) / 1e6,
+        memory: last.memory,
+        connections: last.connections,
         messages_in_rate: rate(last.messages_in, first.messages_in),
         messages_out_rate: rate(last.messages_out, first.messages_out),
         figures: hub.stats.named().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
@@ -145,13 +95,13 @@ pub(crate) fn over_time(
     step_seconds: u64,
 ) -> Result<SystemHistory, Failure> {
     if from >= to {
-        return Err(Failure::bad_request("`from` must be before `to`, and before now where there is no `to`"));
+        return Err(backwards());
     }
     if (to.0 - from.0) / (step_seconds * 1000) > MAX_POINTS {
         let detail = format!("more than {MAX_POINTS} steps: a shorter time or a longer step is expected");
         return Err(Failure::bad_request(detail));
     }
-    let points = admin.history.system(from, to, step_seconds)?;
+    let points = admin.hub.usage.system(from, to, step_seconds)?;
     let point = |point: crate::usage::SystemPoint| SystemPoint {
         at: rfc3339(point.at),
         cpu: point.cpu,

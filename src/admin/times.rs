@@ -25,27 +25,40 @@ pub(super) fn time(text: &str) -> Result<UnixMillis, String> {
     })
 }
 
+/// A span that ends before it begins, or as it does.
+pub(super) fn backwards() -> Failure {
+    Failure::bad_request("`from` must be before `to`, and before now where there is no `to`")
+}
+
 /// A step in a query.
 pub(super) fn step(text: &str) -> Result<Step, String> {
-    STEPS.iter().find(|(name, ..)| *name == text).map(|(_, step, ..)| *step).ok_or_else(|| {
+    let steps = [Step::Minute, Step::Hour, Step::Day, Step::Month];
+    steps.into_iter().find(|step| about(*step).0 == text).ok_or_else(|| {
         let found = shown(text);
         format!("a step is expected, one of 1m, 1h, 1d and 1mo, not {found}")
     })
 }
 
-/// Each step, with the window it is, and the steps that are shown where nothing else is asked for.
-const STEPS: [(&str, Step, Window, u64); 4] = [
-    ("1m", Step::Minute, Window::Minute, 60),
-    ("1h", Step::Hour, Window::Hour, 24),
-    ("1d", Step::Day, Window::Day, 31),
-    ("1mo", Step::Month, Window::Month, 12),
-];
+/// The name of a step, and how many are shown where nothing else is asked for.
+fn about(step: Step) -> (&'static str, u64) {
+    match step {
+        Step::Minute => ("1m", 60),
+        Step::Hour => ("1h", 24),
+        Step::Day => ("1d", 31),
+        Step::Month => ("1mo", 12),
+    }
+}
+
+/// The number of the first window that begins at this time or after it.
+fn after(window: Window, at: UnixMillis) -> u64 {
+    let index = window.index(at);
+    index + u64::from(window.start(index) < at)
+}
 
 /// A span of time in whole steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) step: Step,
-    window: Window,
     /// The numbers of the first step, and of the one after the last.
     first: u64,
     end: u64,
@@ -54,31 +67,26 @@ pub(super) struct Span {
 impl Span {
     /// The span that a query asks for: the last hour by minute where it does not say.
     pub(super) fn of(params: &Params, now: UnixMillis) -> Result<Self, Failure> {
-        let wanted = params.read("step", step)?.unwrap_or(Step::Minute);
-        let (_, step, window, usual) = STEPS[STEPS.iter().position(|(_, step, ..)| *step == wanted).unwrap_or(0)];
+        let step = params.read("step", step)?.unwrap_or(Step::Minute);
+        let window = step.window();
         let to = params.read("to", time)?;
-        let end = to.map_or(window.index(now) + 1, |to| {
-            let index = window.index(to);
-            index + u64::from(window.start(index) < to)
-        });
+        let end = to.map_or(window.index(now) + 1, |to| after(window, to));
         let from = params.read("from", time)?;
-        let first = from.map_or(end.saturating_sub(usual), |from| window.index(from));
+        let first = from.map_or(end.saturating_sub(about(step).1), |from| window.index(from));
         if first >= end || from.zip(to).is_some_and(|(from, to)| from >= to) {
-            return Err(Failure::bad_request("`from` must be before `to`, and before now where there is no `to`"));
+            return Err(backwards());
         }
-        Ok(Span { step, window, first, end })
+        Ok(Span { step, first, end })
     }
 
     /// The span from the step that `from` is in up to the one that ends at `to` or holds it.
     pub(super) fn between(from: UnixMillis, to: UnixMillis, step: Step) -> Self {
-        let (_, step, window, _) = STEPS[STEPS.iter().position(|(_, known, ..)| *known == step).unwrap_or(0)];
-        let last = window.index(to);
-        let (first, end) = (window.index(from), last + u64::from(window.start(last) < to));
-        Span { step, window, first, end: end.max(first) }
+        let first = step.window().index(from);
+        Span { step, first, end: after(step.window(), to).max(first) }
     }
 
     pub(super) fn name(&self) -> &'static str {
-        STEPS.iter().find(|(_, step, ..)| *step == self.step).map_or("", |(name, ..)| name)
+        about(self.step).0
     }
 
     /// How many steps there are.
@@ -87,16 +95,11 @@ impl Span {
     }
 
     pub(super) fn from(&self) -> UnixMillis {
-        self.window.start(self.first)
+        self.step.window().start(self.first)
     }
 
     pub(super) fn to(&self) -> UnixMillis {
-        self.window.start(self.end)
-    }
-
-    /// When each step begins.
-    pub(super) fn steps(&self) -> impl Iterator<Item = UnixMillis> {
-        (self.first..self.end).map(|index| self.window.start(index))
+        self.step.window().start(self.end)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Used and denied over time, by minute, hour, day or month. A pure function of the state and the history, called by the handler
 //! and by the pages.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,11 +10,12 @@ use axum::http::Uri;
 
 use super::Admin;
 use super::auth::Viewer;
-use super::model::{Problem, Usage, UsagePoint, UsageSeries};
+use super::model::{Usage, UsagePoint, UsageSeries};
 use super::params::{Names, Params, shown};
 use super::problem::Failure;
 use super::times::{Span, rfc3339};
 use crate::limits::Resource;
+use crate::usage::Point;
 
 /// The points of all series of an answer together, at most: a month of minutes, or a day of minutes for each resource of a
 /// large plan.
@@ -36,8 +37,8 @@ const MAX_POINTS: u64 = 100_000;
     ),
     responses(
         (status = 200, description = "A series for each resource, with a point for each step.", body = Usage),
-        (status = 400, description = "A parameter is not what is expected.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such profile, device or resource.", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is not what is expected."),
+        (status = 404, description = "There is no such profile, device or resource."),
     ),
     security(("token" = []), ("session" = []))
 )]
@@ -49,9 +50,9 @@ pub(super) async fn get(
 ) -> Result<Json<Usage>, Failure> {
     let params = Params::of(&uri, &["resource", "device", "from", "to", "step"])?;
     let span = Span::of(&params, admin.hub.clock.now().wall)?;
-    let (resource, device) = (params.get("resource").map(str::to_owned), params.get("device").map(str::to_owned));
-    let work =
-        move |admin: &Arc<Admin>| over_time(admin, &viewer, &profile, device.as_deref(), resource.as_deref(), span);
+    let work = move |admin: &Arc<Admin>| {
+        over_time(admin, &viewer, &profile, params.get("device"), params.get("resource"), span)
+    };
     admin.off_thread(work).await.map(Json)
 }
 
@@ -66,7 +67,7 @@ pub(crate) fn over_time(
 ) -> Result<Usage, Failure> {
     let account = viewer.account(admin, profile)?;
     let now = admin.hub.clock.now().wall;
-    let mut known: BTreeSet<String> = admin.history.resources(profile, device)?.into_iter().collect();
+    let mut known: BTreeSet<String> = admin.hub.usage.resources(profile, device)?.into_iter().collect();
     let readings = match device {
         None => account.meters().readings(now),
         Some(device) => {
@@ -102,14 +103,9 @@ pub(crate) fn over_time(
         return Err(Failure::bad_request(detail));
     }
     let series = resources.into_iter().map(|resource| {
-        let points = admin.history.series(profile, device, &resource, span.from(), span.to(), span.step)?;
-        let points: HashMap<_, _> = points.into_iter().map(|point| (point.at, point)).collect();
-        let point = |at| points.get(&at).map_or((0, 0), |point| (point.used, point.denied));
-        let points = span.steps().map(|at| {
-            let (used, denied) = point(at);
-            UsagePoint { at: rfc3339(at), used, denied }
-        });
-        let points: Vec<UsagePoint> = points.collect();
+        let points = admin.hub.usage.series(profile, device, &resource, span.from(), span.to(), span.step)?;
+        let point = |point: Point| UsagePoint { at: rfc3339(point.at), used: point.used, denied: point.denied };
+        let points: Vec<UsagePoint> = points.into_iter().map(point).collect();
         let of_it = readings.iter().filter(|reading| reading.resource.as_str() == resource);
         Ok::<_, Failure>(UsageSeries {
             limits: of_it.filter_map(|reading| Some(reading.limit.as_ref()?.written().to_owned())).collect(),
@@ -132,48 +128,29 @@ pub(crate) fn over_time(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::joins::History;
     use crate::admin::{Added, AdminToken};
     use crate::clock::{Clock, ManualClock};
     use crate::config::Config;
     use crate::hub::Hub;
-    use crate::limits::UnixMillis;
-    use crate::usage::{Point, Step, SystemPoint, UsageError};
-
-    /// Something was used in the second minute that is asked for, of a resource that is in no plan any more too.
-    struct Some7;
-
-    impl History for Some7 {
-        fn series(
-            &self,
-            _: &str,
-            _: Option<&str>,
-            _: &str,
-            from: UnixMillis,
-            _: UnixMillis,
-            _: Step,
-        ) -> Result<Vec<Point>, UsageError> {
-            Ok(vec![Point { at: UnixMillis(from.0 + 60_000), used: 7, denied: 1 }])
-        }
-
-        fn system(&self, _: UnixMillis, _: UnixMillis, _: u64) -> Result<Vec<SystemPoint>, UsageError> {
-            Ok(Vec::new())
-        }
-
-        fn resources(&self, _: &str, device: Option<&str>) -> Result<Vec<String>, UsageError> {
-            Ok(if device == Some("gone") { vec!["publish".into()] } else { Vec::new() })
-        }
-    }
+    use crate::limits::{Tally, UnixMillis};
+    use crate::usage::{Counted, Load};
 
     fn ask(profile: &str, query: &str) -> Result<Usage, Failure> {
         let config = "plans: { free: { publish: [10/s, 250/min] } }\n\
                       profiles: { acme: { plan: free, devices: { a: { token: a }, b: { token: b, limits: { publish: 1/s } } } } }";
         let config = Config::parse(config, "b.yaml").unwrap();
         // 2026-11-21T12:45:09Z
-        let clock = ManualClock::at(UnixMillis(1_795_265_109_000));
-        let hub = Hub::new(config, Clock::Manual(clock), Vec::new(), Arc::default(), None, Arc::default());
-        let added = Arc::new(Added::open(None).unwrap());
-        let admin = Admin::with_history(hub, added, AdminToken::of("t"), Arc::new(Some7));
+        let clock = Clock::Manual(ManualClock::at(UnixMillis(1_795_265_109_000)));
+        let now = clock.now();
+        let hub = Hub::new(config, clock, Vec::new(), Arc::default(), None, Arc::default());
+        // At 12:01 something was used, by a device that is not there any more too.
+        let counted = |device: Option<&str>| {
+            let at = UnixMillis(now.wall.0 / 3_600_000 * 3_600_000 + 60_000);
+            let tally = Tally { resource: Resource::Publish, at, used: 7, denied: 1 };
+            Counted { profile: "acme".into(), device: device.map(Into::into), tally }
+        };
+        hub.usage.collect(now, &[counted(None), counted(Some("gone"))], Load::default()).unwrap();
+        let admin = Admin::new(hub, Arc::new(Added::open(None).unwrap()), AdminToken::of("t"));
         let uri = format!("/?{query}").parse().unwrap();
         let params = Params::of(&uri, &["resource", "device", "from", "to", "step"])?;
         let span = Span::of(&params, admin.hub.clock.now().wall)?;

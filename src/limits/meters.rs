@@ -64,58 +64,50 @@ pub struct Reading {
 
 /// The meters of one device that has rates of its own.
 #[derive(Debug)]
-pub struct DeviceMeters {
-    gates: [Gate; 4],
-    named: Named,
-}
+pub struct DeviceMeters(Gates);
 
 impl DeviceMeters {
     /// Meters for these limits, or nothing where the device has none.
     pub fn new(limits: &Limits, enforce: bool) -> Option<Self> {
-        let meters = DeviceMeters { gates: gates(limits, enforce), named: Named::new(limits, enforce) };
-        let limited = meters.gates.iter().any(|gate| !gate.is_unlimited()) || !meters.named.is_empty();
-        limited.then_some(meters)
+        let gates = Gates::new(limits, enforce);
+        let limited = gates.kinds.iter().any(|gate| !gate.is_unlimited()) || !gates.named.is_empty();
+        limited.then_some(DeviceMeters(gates))
     }
 
     /// Puts other limits in force; the counts of the current windows are kept.
     pub fn set_limits(&self, limits: &Limits, enforce: bool) {
-        set_rules(&self.gates, limits, enforce);
-        self.named.set(limits, enforce);
+        self.0.set(limits, enforce);
     }
 
     /// What this device has used.
     pub fn readings(&self, now: UnixMillis) -> Vec<Reading> {
-        readings(&self.gates, &self.named, now)
+        self.0.readings(now)
     }
 
     /// Hands over what was counted since the last drain, by resource and minute, and which rates were nearly or wholly used up.
     pub fn drain(&self, now: UnixMillis, into: &mut Drained) {
-        drain(&self.gates, &self.named, now, into);
+        self.0.drain(now, into);
     }
 
     /// Puts back what was counted in the current windows before a restart: as [`Meters::restore`].
     pub fn restore(&self, now: UnixMillis, counted: impl FnMut(&Resource, Window) -> (u64, u64)) {
-        restore(&self.gates, &self.named, now, counted);
+        self.0.restore(now, counted);
     }
 }
 
 /// The meters of one profile.
 #[derive(Debug)]
-pub struct Meters {
-    gates: [Gate; 4],
-    named: Named,
-}
+pub struct Meters(Gates);
 
 impl Meters {
     /// Meters that hold requests to `plan`.
     pub fn new(plan: &Plan) -> Self {
-        Meters { gates: gates(&plan.limits, plan.enforce), named: Named::new(&plan.limits, plan.enforce) }
+        Meters(Gates::new(&plan.limits, plan.enforce))
     }
 
     /// Puts another plan's limits in force; the counts of the current windows are kept.
     pub fn set_plan(&self, plan: &Plan) {
-        set_rules(&self.gates, &plan.limits, plan.enforce);
-        self.named.set(&plan.limits, plan.enforce);
+        self.0.set(&plan.limits, plan.enforce);
     }
 
     /// Counts one request of `bytes` payload bytes against the profile, and against the device where it has meters of its
@@ -125,10 +117,10 @@ impl Meters {
     /// The denial that the client is told.
     #[inline]
     pub fn admit(&self, device: Option<&DeviceMeters>, kind: Kind, bytes: u64, now: UnixMillis) -> Result<(), Denial> {
-        let gate = &self.gates[kind as usize];
+        let gate = &self.0.kinds[kind as usize];
         match device {
             None => gate.admit(bytes, now),
-            Some(device) => device.gates[kind as usize].admit_with(gate, bytes, now),
+            Some(device) => device.0.kinds[kind as usize].admit_with(gate, bytes, now),
         }
     }
 
@@ -156,73 +148,75 @@ impl Meters {
             Resource::PublishBytes => (Kind::Publish, bytes),
             Resource::ReceiveBytes => (Kind::Receive, bytes),
             Resource::Named(_) => {
-                return self.named.admit(device.map(|device| &device.named), resource, requests, now);
+                return self.0.named.admit(device.map(|device| &device.0.named), resource, requests, now);
             }
         };
-        let own = device.map(|device| &device.gates[kind as usize]);
-        self.gates[kind as usize].admit_cost(own, cost, now)
+        let own = device.map(|device| &device.0.kinds[kind as usize]);
+        self.0.kinds[kind as usize].admit_cost(own, cost, now)
     }
 
     /// Whether anything is counted under this resource: all that MQTT uses, and the names of the plan.
     pub fn has(&self, resource: &Resource) -> bool {
-        !matches!(resource, Resource::Named(_)) || self.named.has(resource)
+        !matches!(resource, Resource::Named(_)) || self.0.named.has(resource)
     }
 
     /// What the profile has used: the resources that MQTT counts, then those with names of their own.
     pub fn readings(&self, now: UnixMillis) -> Vec<Reading> {
-        readings(&self.gates, &self.named, now)
+        self.0.readings(now)
     }
 
     /// Hands over what was counted since the last drain, by resource and minute, and which rates were nearly or wholly used up.
     /// What a reload has taken away is handed over too.
     pub fn drain(&self, now: UnixMillis, into: &mut Drained) {
-        drain(&self.gates, &self.named, now, into);
+        self.0.drain(now, into);
     }
 
     /// Puts back what was counted in the current windows before a restart: `counted` tells the used and the denied of a
     /// resource in the window of this kind that `now` is in. It is not drained again.
     pub fn restore(&self, now: UnixMillis, counted: impl FnMut(&Resource, Window) -> (u64, u64)) {
-        restore(&self.gates, &self.named, now, counted);
+        self.0.restore(now, counted);
     }
 }
 
-fn gates(limits: &Limits, enforce: bool) -> [Gate; 4] {
-    Kind::ALL.map(|kind| Gate::new(kind.resource(), kind.rules(limits), enforce))
+/// What is counted of one profile or device: a gate for each kind of request, and those of names of the operator's own.
+#[derive(Debug)]
+struct Gates {
+    kinds: [Gate; 4],
+    named: Named,
 }
 
-fn set_rules(gates: &[Gate; 4], limits: &Limits, enforce: bool) {
-    for (kind, gate) in Kind::ALL.into_iter().zip(gates) {
-        gate.set_rules(kind.rules(limits), enforce);
+impl Gates {
+    fn new(limits: &Limits, enforce: bool) -> Self {
+        let kinds = Kind::ALL.map(|kind| Gate::new(kind.resource(), kind.rules(limits), enforce));
+        Gates { kinds, named: Named::new(limits, enforce) }
     }
-}
 
-fn readings(gates: &[Gate; 4], named: &Named, now: UnixMillis) -> Vec<Reading> {
-    let mut readings = Vec::new();
-    let mut read = |gate: &Gate| {
-        readings.extend(gate.readings(now).into_iter().map(|(resource, limit, used, denied, resets_at)| Reading {
-            resource,
-            limit,
-            used,
-            denied,
-            resets_at,
-        }));
-    };
-    gates.iter().for_each(&mut read);
-    named.for_each(read);
-    readings
-}
+    fn set(&self, limits: &Limits, enforce: bool) {
+        for (kind, gate) in Kind::ALL.into_iter().zip(&self.kinds) {
+            gate.set_rules(kind.rules(limits), enforce);
+        }
+        self.named.set(limits, enforce);
+    }
 
-fn drain(gates: &[Gate; 4], named: &Named, now: UnixMillis, into: &mut Drained) {
-    gates.iter().for_each(|gate| gate.drain(now, into));
-    named.drain(now, into);
-}
+    fn readings(&self, now: UnixMillis) -> Vec<Reading> {
+        let mut readings = Vec::new();
+        let mut read = |gate: &Gate| {
+            for (resource, limit, used, denied, resets_at) in gate.readings(now) {
+                readings.push(Reading { resource, limit, used, denied, resets_at });
+            }
+        };
+        self.kinds.iter().for_each(&mut read);
+        self.named.for_each(read);
+        readings
+    }
 
-fn restore(
-    gates: &[Gate; 4],
-    named: &Named,
-    now: UnixMillis,
-    mut counted: impl FnMut(&Resource, Window) -> (u64, u64),
-) {
-    gates.iter().for_each(|gate| gate.restore(now, &mut counted));
-    named.for_each(|gate| gate.restore(now, &mut counted));
+    fn drain(&self, now: UnixMillis, into: &mut Drained) {
+        self.kinds.iter().for_each(|gate| gate.drain(now, into));
+        self.named.drain(now, into);
+    }
+
+    fn restore(&self, now: UnixMillis, mut counted: impl FnMut(&Resource, Window) -> (u64, u64)) {
+        self.kinds.iter().for_each(|gate| gate.restore(now, &mut counted));
+        self.named.for_each(|gate| gate.restore(now, &mut counted));
+    }
 }

@@ -155,7 +155,7 @@ impl Relay {
     async fn dial(&self, clock: &Clock, deadline: u64) -> io::Result<Stream> {
         let timeout = deadline.saturating_sub(clock.now().mono);
         match &self.backend {
-            Kind::Upstream(dialer) => dialer.dial(clock, timeout).await.map(Stream::from),
+            Kind::Upstream(dialer) => dialer.dial(clock, timeout).await,
             Kind::Embedded(embedded) => embedded.dial(clock, timeout).await,
         }
     }

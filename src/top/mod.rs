@@ -28,7 +28,7 @@ use self::app::App;
 use self::poll::{Data, Wanted};
 use crate::api_client::{self, Api};
 use crate::numbers::{bytes, compact, count, plain};
-use crate::{UNUSABLE, print};
+use crate::{UNUSABLE, failed, print};
 
 /// How long one answer of the broker may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,38 +56,23 @@ enum Event {
     Ended,
 }
 
-/// Shows the meters until a key or a signal ends it, or once.
-pub(crate) fn run(arguments: &TopArguments, config: &Path) -> ExitCode {
+/// Shows the meters until a key or a signal ends it, or once. An error is told, and is the code that the process ends with.
+pub(crate) fn run(arguments: &TopArguments, config: &Path) -> Result<ExitCode, ExitCode> {
     if !arguments.once && !io::stdout().is_terminal() {
-        eprintln!("error: standard output is no terminal; `weir top --once` prints one table instead");
-        return ExitCode::from(UNUSABLE);
+        let why = "error: standard output is no terminal; `weir top --once` prints one table instead";
+        return Err(failed(UNUSABLE, why));
     }
-    let api = match arguments.api.api(config, TIMEOUT) {
-        Ok(api) => api,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(UNUSABLE);
-        }
-    };
+    let api = arguments.api.api(config, TIMEOUT).map_err(|error| failed(UNUSABLE, error))?;
     // Asked before the terminal is taken: what is wrong can then be read in peace.
     let wanted = Wanted { all_profiles: arguments.once, ..Wanted::default() };
-    let data = match poll::once(&api, &wanted) {
-        Ok(data) => data,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let data = poll::once(&api, &wanted).map_err(|error| failed(ExitCode::FAILURE, error))?;
     if arguments.once {
-        return print(format_args!("{}", table(data)));
+        return Ok(print(format_args!("{}", table(data))));
     }
-    match watch(api, data) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: the terminal cannot be used: {error}; `weir top --once` prints one table instead");
-            ExitCode::FAILURE
-        }
-    }
+    watch(api, data).map(|()| ExitCode::SUCCESS).map_err(|error| {
+        let hint = "`weir top --once` prints one table instead";
+        failed(ExitCode::FAILURE, format_args!("error: the terminal cannot be used: {error}; {hint}"))
+    })
 }
 
 /// The profiles as one plain table, the fullest first.

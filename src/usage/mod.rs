@@ -39,6 +39,18 @@ pub enum Step {
     Month,
 }
 
+impl Step {
+    /// The window that is as long.
+    pub(crate) fn window(self) -> Window {
+        match self {
+            Step::Minute => Window::Minute,
+            Step::Hour => Window::Hour,
+            Step::Day => Window::Day,
+            Step::Month => Window::Month,
+        }
+    }
+}
+
 /// What was used and denied in one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Point {
@@ -66,6 +78,7 @@ pub struct SystemPoint {
     /// Application messages to clients, a second: the mean of the step.
     pub messages_out: f64,
 }
+
 /// What was counted of a profile, or of a device with rates of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Counted {
@@ -74,9 +87,13 @@ pub(crate) struct Counted {
     pub(crate) tally: Tally,
 }
 
-/// What the broker has to do.
+/// What the broker takes and has to do, at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Load {
+    /// Processor time since the process began.
+    pub(crate) cpu_micros: u64,
+    /// Resident memory in bytes.
+    pub(crate) memory: u64,
     /// Open connections.
     pub(crate) connections: u64,
     /// Application messages from clients since the start.
@@ -168,20 +185,34 @@ impl Usage {
         to: UnixMillis,
         step: Step,
     ) -> Result<Vec<Point>, UsageError> {
-        let (window, kind, rows_in_step) = match step {
-            Step::Minute => (Window::Minute, Kind::Minute, 1),
-            Step::Hour => (Window::Hour, Kind::Hour, 1),
-            // Days are added up from their hours.
-            Step::Day => (Window::Day, Kind::Hour, 24),
-            Step::Month => (Window::Month, Kind::Month, 1),
-        };
+        let window = step.window();
         let steps = steps(window, from, to);
         let points = steps.end - steps.start;
         if points > MAX_POINTS {
             return Err(UsageError::TooManyPoints { points });
         }
+        Ok(self.points(profile, device, resource, window, steps)?)
+    }
+
+    /// What was used and denied in each of these windows of one kind, which is nothing in a second: seconds are not kept.
+    fn points(
+        &self,
+        profile: &str,
+        device: Option<&str>,
+        resource: &str,
+        window: Window,
+        steps: Range<u64>,
+    ) -> Result<Vec<Point>, StoreError> {
         let empty = |index| Point { at: window.start(index), ..Point::default() };
         let mut points: Vec<Point> = steps.clone().map(empty).collect();
+        let (kind, rows_in_step) = match window {
+            Window::Second => return Ok(points),
+            Window::Minute => (Kind::Minute, 1),
+            Window::Hour => (Kind::Hour, 1),
+            // Days are added up from their hours.
+            Window::Day => (Kind::Hour, 24),
+            Window::Month => (Kind::Month, 1),
+        };
         let known = {
             let state = self.state.lock();
             state.names.account(profile, device).zip(state.names.resource(resource))
@@ -260,25 +291,15 @@ impl Usage {
         window: Window,
         now: UnixMillis,
     ) -> Result<(u64, u64), StoreError> {
-        let (kind, span) = match window {
-            Window::Second => return Ok((0, 0)),
-            Window::Minute => (Kind::Minute, 1),
-            Window::Hour => (Kind::Hour, 1),
-            Window::Day => (Kind::Hour, 24),
-            Window::Month => (Kind::Month, 1),
-        };
-        let known = {
-            let state = self.state.lock();
-            state.names.account(profile, device).zip(state.names.resource(resource.as_str()))
-        };
-        let Some((account, resource)) = known else { return Ok((0, 0)) };
-        let first = window.index(now) * span;
-        let mut sum = (0u64, 0u64);
-        self.each_row(account, kind, rows::clamp(first)..rows::clamp(first + span), |_, counts| {
-            let (used, denied) = rows::of(counts, resource);
-            sum = (sum.0.saturating_add(used), sum.1.saturating_add(denied));
-        })?;
-        Ok(sum)
+        let index = window.index(now);
+        let points = self.points(profile, device, resource.as_str(), window, index..index + 1)?;
+        Ok(points.first().map_or((0, 0), |point| (point.used, point.denied)))
+    }
+
+    /// What the broker had taken and done when the last ten seconds began, and when that was (monotonic milliseconds); nothing
+    /// before the first collection.
+    pub(crate) fn ten_seconds_ago(&self) -> Option<(u64, Load)> {
+        self.state.lock().recent.front().copied()
     }
 
     /// Shows the rows of an account in a span, each once, in any order.

@@ -16,8 +16,8 @@ const HOURS_IN_MONTHS: u64 = 13;
 const TURN: u32 = 600;
 /// The most rows of one account, or of the system, that are removed at once.
 const PORTION: usize = 1_000;
-/// The most rows that are kept in memory as long as those on disk: some 40 MB of them.
-const MEMORY_ROWS: usize = 400_000;
+/// The most rows that are kept in memory as long as those on disk: some 40 MB of them. Tests have them sooner.
+pub(super) const MEMORY_ROWS: usize = if cfg!(test) { 400 } else { 400_000 };
 /// The least that is kept in any case: an hour by the minute, two days by the hour.
 const LEAST_MINUTES: u32 = 60;
 const LEAST_HOURS: u32 = 48;

@@ -1,6 +1,7 @@
 //! What of history is in memory: the names, and of each account the rows that are not written yet and the last of each kind, so
 //! that a count is added to its row without the store being asked. Behind the lock of `usage`.
 
+use std::collections::VecDeque;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
@@ -9,11 +10,12 @@ use super::rows::{self, Count, Kind, Taken};
 use super::{Counted, Load};
 use crate::clock::Now;
 use crate::limits::{UnixMillis, Window};
-use crate::process;
 use crate::store::{Batch, Keyspace, StoreError};
 
 /// The span of one of the system's rows.
 pub(super) const SYSTEM_MILLIS: u64 = 10_000;
+/// How many samples of the last seconds are held: those of ten, and where they begin.
+const RECENT: usize = 11;
 /// While the store takes nothing, so many minutes are held of each account; hours and months go on.
 const UNWRITTEN_MINUTES: u32 = 60;
 
@@ -28,6 +30,8 @@ pub(super) struct State {
     /// The numbers of the records in the journal.
     pub(super) journal: Range<u64>,
     sample: Option<Sample>,
+    /// The last samples, with their times in monotonic milliseconds.
+    pub(super) recent: VecDeque<(u64, Load)>,
 }
 
 struct Row {
@@ -42,8 +46,6 @@ struct Row {
 struct Sample {
     index: u32,
     begun: Now,
-    cpu_micros: u64,
-    memory: u64,
     load: Load,
 }
 
@@ -191,7 +193,7 @@ impl State {
         }
     }
 
-    /// Notes what the process takes; has the row of the last ten seconds written when they are over, or when this is the end.
+    /// Notes what the broker takes; has the row of the last ten seconds written when they are over, or when this is the end.
     pub(super) fn sample(
         &mut self,
         history: &Keyspace,
@@ -200,10 +202,13 @@ impl State {
         end: bool,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
+        self.recent.push_back((now.mono, load));
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
         let index = system_index(now.wall);
-        let (cpu_micros, memory) = (process::cpu_time().as_micros() as u64, process::resident_memory().unwrap_or(0));
-        let sample = self.sample.get_or_insert(Sample { index, begun: now, cpu_micros, memory, load });
-        sample.memory = sample.memory.max(memory);
+        let sample = self.sample.get_or_insert(Sample { index, begun: now, load });
+        sample.load.memory = sample.load.memory.max(load.memory);
         sample.load.connections = sample.load.connections.max(load.connections);
         let millis = now.mono - sample.begun.mono;
         if (sample.index == index && !end) || millis == 0 {
@@ -211,9 +216,9 @@ impl State {
         }
         let key = rows::system_key(sample.index);
         let taken = Taken {
-            cpu_micros: cpu_micros.saturating_sub(sample.cpu_micros),
+            cpu_micros: load.cpu_micros.saturating_sub(sample.load.cpu_micros),
             millis,
-            memory: sample.memory,
+            memory: sample.load.memory,
             connections: sample.load.connections,
             messages_in: load.messages_in.saturating_sub(sample.load.messages_in),
             messages_out: load.messages_out.saturating_sub(sample.load.messages_out),
@@ -221,7 +226,7 @@ impl State {
         // There is one where the clock was set back, or the broker was away for a moment.
         let before = history.get(&key)?.and_then(|value| Taken::decode(&value)).unwrap_or_default();
         batch.put(history, &key, &taken.and(before).encode());
-        self.sample = Some(Sample { index, begun: now, cpu_micros, memory, load });
+        self.sample = Some(Sample { index, begun: now, load });
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::retention::MEMORY_ROWS;
 use super::*;
 
 const MINUTE: u64 = 60_000;
@@ -214,6 +215,33 @@ fn minutes_are_kept_31_days_hours_13_months_and_months_always() {
 }
 
 #[test]
+fn without_a_directory_what_is_kept_is_halved_while_it_is_too_much() {
+    let usage = Usage::default();
+    let start = utc("2026-03-10T00:00:00Z");
+    let count = |minutes: Range<u64>| {
+        for at in minutes.map(|minute| UnixMillis(start.0 + minute * MINUTE)) {
+            collect(&usage, at, &[counted("acme", None, "publish", at, 1, 0)]);
+        }
+        usage.history.rows_in_memory().unwrap()
+    };
+    let told = |step| told(&usage, ACME, "2026-03-10T00:00:00Z", "2026-03-11T00:00:00Z", step);
+    // Of each minute there is a row of the profile and one of the system.
+    assert!(count(0..180) < MEMORY_ROWS);
+    assert_eq!(told(Step::Minute).len(), 180, "as many are kept");
+    let mut most = 0;
+    for minute in 180..1_000 {
+        most = most.max(count(minute..minute + 1));
+    }
+    assert!(most < MEMORY_ROWS * 11 / 10, "{most} rows");
+    let minutes = told(Step::Minute);
+    let first = UnixMillis(start.0 + (1_000 - minutes.len() as u64) * MINUTE);
+    assert!((60..180).contains(&minutes.len()), "{} minutes", minutes.len());
+    assert_eq!(minutes[0].0, first, "it is the oldest that go");
+    let used = |step| told(step).iter().map(|(_, used, _)| used).sum::<u64>();
+    assert_eq!((used(Step::Hour), used(Step::Month)), (1_000, 1_000), "what is longer stays for longer");
+}
+
+#[test]
 fn the_system_has_a_point_for_every_ten_seconds_that_anything_is_known_of() {
     let directory = tempfile::tempdir().unwrap();
     let usage = Usage::open(Some(directory.path())).unwrap();
@@ -222,7 +250,8 @@ fn the_system_has_a_point_for_every_ten_seconds_that_anything_is_known_of() {
         let now = Now { wall: UnixMillis(start.0 + second * 1_000), mono: second * 1_000 };
         // A peak in second 15; ten messages in and twenty out each second.
         let connections = if second == 15 { 100 } else { 7 };
-        let load = Load { connections, messages_in: second * 10, messages_out: second * 20 };
+        let (cpu_micros, memory) = (second * 250_000, 1_000 + second);
+        let load = Load { cpu_micros, memory, connections, messages_in: second * 10, messages_out: second * 20 };
         usage.collect(now, &[], load).unwrap();
     }
     let points = |step| usage.system(start, UnixMillis(start.0 + MINUTE), step).unwrap();
@@ -232,7 +261,12 @@ fn the_system_has_a_point_for_every_ten_seconds_that_anything_is_known_of() {
     let tens = points(10);
     let expected = [(0, 7, 10.0, 20.0), (10, 100, 10.0, 20.0), (20, 7, 10.0, 20.0), (30, 7, 10.0, 20.0)];
     assert_eq!(tens.iter().map(of).collect::<Vec<_>>(), expected);
-    assert!(tens.iter().all(|point| point.memory > 100_000 && point.cpu.is_finite()));
+    assert_eq!(
+        tens.iter().map(|point| (point.cpu, point.memory)).collect::<Vec<_>>(),
+        [10, 20, 30, 40].map(|s| (0.25, 1_000 + s))
+    );
+    let (at, load) = usage.ten_seconds_ago().unwrap();
+    assert_eq!((at, load.messages_in), (30_000, 300));
     assert_eq!(points(1).len(), 4, "there are none shorter");
     assert_eq!(points(20).iter().map(of).collect::<Vec<_>>(), [(0, 100, 10.0, 20.0), (20, 7, 10.0, 20.0)]);
     assert_eq!(points(3_600).iter().map(|point| point.connections).collect::<Vec<_>>(), [100]);
