@@ -1,14 +1,14 @@
-//! The loop of a connected client: read all there is, handle all of it, take all that waits for the client, write once, by itself
-//! or, what is small, through the thread's outbox. It sleeps until the socket, the mailbox or a moment wakes it. What packets mean is in `inbound`, what goes out in `outbound`.
+//! The loop of a connected client: read all there is, handle all of it, take all that waits for the client, write once. It
+//! sleeps until the socket, the mailbox or a moment wakes it. What packets mean is in `inbound`, what goes out in `outbound`, and
+//! how it is written in `writing`.
 
-use std::future::{Future, poll_fn};
-use std::io;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Open;
 use super::answer::{self, Addressee, Reasons};
@@ -20,6 +20,7 @@ use super::own_topics::OwnTopics;
 use super::relayed::Relayed;
 use super::scratch::{self, Scratch};
 use super::tallies::{Aliases, Denials, Unsent};
+use super::writing::lost;
 use crate::clock::Now;
 use crate::config::Config;
 use crate::hooks::{Authenticator, Client};
@@ -75,7 +76,7 @@ pub(super) struct Authentication {
 
 pub(super) struct Connection {
     pub(super) hub: Arc<Hub>,
-    stream: ByteStream,
+    pub(super) stream: ByteStream,
     pub(super) settings: Box<Settings>,
     /// The beginning of a frame whose rest has not come, or frames that may not be handled yet.
     input: Vec<u8>,
@@ -85,7 +86,7 @@ pub(super) struct Connection {
     /// Topics that the client has given aliases, by alias less one.
     pub(super) aliases: Option<Box<Aliases>>,
     /// When the client was last heard, in monotonic milliseconds.
-    heard: u64,
+    pub(super) heard: u64,
     /// Reading is paused until then (wall clock), under `publish: pause`.
     pub(super) paused: Option<UnixMillis>,
     /// Deliveries of QoS 1 and 2 wait until then (wall clock), under `receive: defer`.
@@ -100,7 +101,7 @@ pub(super) struct Connection {
     /// Whether it was worked on before.
     begun: bool,
     /// Whether bytes are in the outbox that it does not know to be sent.
-    posted: bool,
+    pub(super) posted: bool,
     /// Counts it as open.
     _open: Open,
 }
@@ -162,11 +163,6 @@ const ROUNDS: usize = 8;
 const TURN: usize = 64 * 1024;
 /// Milliseconds after which a wait for a moment of the wall clock is looked at again.
 const WALL_CLOCK_CHECK: u64 = 30_000;
-
-/// The end of a connection whose socket fails.
-fn lost(error: io::Error) -> Box<End> {
-    End::lost(ReasonCode::UnspecifiedError, error.to_string())
-}
 
 impl Connection {
     pub(super) fn new(
@@ -389,63 +385,6 @@ impl Connection {
         Ok(())
     }
 
-    /// What was posted and not sent is still to be written, before all else.
-    fn take_back(&mut self, landed: io::Result<Vec<u8>>) -> Step<()> {
-        let rest = landed.map_err(lost)?;
-        self.hub.stats.network_bytes_out.sub(rest.len() as u64);
-        self.unsent.put_first(rest);
-        Ok(())
-    }
-
-    /// Posts what there is, if it is little, and someone empties the outbox; tells whether.
-    fn post(&mut self, now: Now, out: &[u8]) -> bool {
-        let (true, Some(socket)) = (out.len() <= outbox::SMALL, self.stream.socket()) else { return false };
-        self.posted = outbox::post(socket, self.settings.session.mailbox(), out, now.mono);
-        if self.posted {
-            counted::written(out.len());
-        }
-        self.posted
-    }
-
-    /// Writes what there is; tells whether the socket took any of it, and may take more.
-    fn write(&mut self, cx: &mut Context<'_>, now: Now, scratch: &mut Scratch) -> Step<bool> {
-        if self.posted {
-            self.unsent.append(&scratch.out);
-            scratch.out.clear();
-            return Ok(false);
-        }
-        if self.unsent.is_empty() {
-            if scratch.out.is_empty() {
-                return Ok(false);
-            }
-            if self.post(now, &scratch.out) {
-                scratch.out.clear();
-                return Ok(false);
-            }
-            let written = match Pin::new(&mut self.stream).poll_write(cx, &scratch.out) {
-                Poll::Ready(written) => written.map_err(lost)?,
-                Poll::Pending => 0,
-            };
-            counted::written(written);
-            self.unsent.append(&scratch.out[written..]);
-            scratch.out.clear();
-            return Ok(written > 0);
-        }
-        self.unsent.append(&scratch.out);
-        scratch.out.clear();
-        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, self.unsent.bytes()) else {
-            return Ok(false);
-        };
-        let written = written.map_err(lost)?;
-        if written > 0 && self.unsent.len() >= UNSENT_HIGH {
-            // We do not listen to it just now, but it takes what we say: it is there.
-            self.heard = now.mono;
-        }
-        counted::written(written);
-        self.unsent.advance(written);
-        Ok(written > 0)
-    }
-
     /// [MQTT-3.1.2-22]: silence for one and a half times the keep-alive counts as a lost network. While we do not read, the
     /// client cannot be heard, and is not blamed.
     fn check_keep_alive(&self, now: Now) -> Step<()> {
@@ -491,14 +430,6 @@ impl Connection {
             self.timer = None;
         }
         rang
-    }
-
-    /// Waits until what was posted is sent or has come back.
-    async fn land(&mut self) {
-        let landed = poll_fn(|cx| self.settings.session.mailbox().poll_landed(cx.waker())).await;
-        self.posted = false;
-        // Where the socket is gone, what else there is to say meets that too.
-        let _ = self.take_back(landed);
     }
 
     pub(super) fn version(&self) -> Version {

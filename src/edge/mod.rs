@@ -18,6 +18,7 @@ mod relayed;
 mod scratch;
 mod subscriptions;
 mod tallies;
+mod writing;
 
 use std::sync::Arc;
 

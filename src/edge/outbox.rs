@@ -2,7 +2,7 @@
 //! that has work for all its processors the client then takes ours, reads one packet, and sleeps again, once for each call. So what
 //! connections have to say in a few bytes is gathered on the thread that works on them, and goes out in one call of io_uring
 //! before the thread rests, or looks after so many others. A connection posts here and sleeps; its mailbox, which its other
-//! wakers know too, tells what has become of it. Only threads of [`crate::runtime`] have an outbox: elsewhere nobody would empty it.
+//! wakers know too, tells what has become of it. Only threads of [`crate::runtime()`] have an outbox: elsewhere nobody would empty it.
 
 use std::cell::RefCell;
 use std::io;
