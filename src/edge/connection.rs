@@ -297,7 +297,10 @@ impl Connection {
             && let Poll::Ready(landed) = self.settings.session.mailbox().landed()
         {
             self.posted = false;
-            self.take_back(landed)?;
+            if self.take_back(landed)? {
+                // What was said meanwhile goes out with what there is to say now.
+                self.unsent.move_to(&mut scratch.out);
+            }
         }
         if let Some(signal) = self.settings.session.mailbox().take_signal() {
             return Err(match signal {

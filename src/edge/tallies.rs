@@ -66,6 +66,12 @@ impl Unsent {
         }
     }
 
+    /// Gives all of it away.
+    pub(super) fn move_to(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.bytes());
+        *self = Unsent::default();
+    }
+
     /// Where more can be appended.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

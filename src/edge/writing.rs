@@ -21,12 +21,13 @@ pub(super) fn lost(error: io::Error) -> Box<End> {
 }
 
 impl Connection {
-    /// What was posted and not sent is still to be written, before all else.
-    pub(super) fn take_back(&mut self, landed: io::Result<Vec<u8>>) -> Step<()> {
+    /// What was posted and not sent is still to be written, before all else; tells whether all was sent.
+    pub(super) fn take_back(&mut self, landed: io::Result<Vec<u8>>) -> Step<bool> {
         let rest = landed.map_err(lost)?;
         self.hub.stats.network_bytes_out.sub(rest.len() as u64);
+        let all = rest.is_empty();
         self.unsent.put_first(rest);
-        Ok(())
+        Ok(all)
     }
 
     /// Posts what there is, if it is little, and someone empties the outbox; tells whether.
