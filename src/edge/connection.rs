@@ -286,7 +286,8 @@ impl Connection {
             }
             look = true;
         }
-        // Others want to work too; we are not done.
+        // Others want to work too, and have waited long enough for what they have posted; we are not done.
+        outbox::flush();
         cx.waker().wake_by_ref();
         Ok(())
     }
