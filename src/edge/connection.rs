@@ -140,11 +140,11 @@ impl Future for Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // The runtime ends: the socket is closed here, and nobody may write to its number afterwards.
+        // The runtime ends.
         if let Some(connection) = &self.working
             && connection.posted
         {
-            connection.settings.session.mailbox().abandon();
+            drop(outbox::Abandoning(connection.settings.session.mailbox()));
         }
     }
 }

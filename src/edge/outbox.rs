@@ -80,6 +80,16 @@ pub(super) fn post(socket: BorrowedFd<'_>, sender: &Arc<Mailbox>, bytes: &[u8], 
     })
 }
 
+/// Takes back what a connection has posted, where it is dropped before that has landed: its socket is closed with it, and nobody may
+/// write to the socket's number afterwards.
+pub(super) struct Abandoning<'a>(pub(super) &'a Mailbox);
+
+impl Drop for Abandoning<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 /// A connection has had its turn at `now` (monotonic milliseconds): what was gathered is sent if others have waited long enough.
 pub(super) fn turn(now: u64) {
     OUTBOX.with_borrow_mut(|outbox| {

@@ -81,7 +81,11 @@ impl Connection {
 
     /// Waits until what was posted is sent or has come back.
     pub(super) async fn land(&mut self) {
-        let landed = poll_fn(|cx| self.settings.session.mailbox().poll_landed(cx.waker())).await;
+        let landed = {
+            let mailbox = self.settings.session.mailbox();
+            let _unless_landed = outbox::Abandoning(mailbox);
+            poll_fn(|cx| mailbox.poll_landed(cx.waker())).await
+        };
         self.posted = false;
         // Where the socket is gone, what else there is to say meets that too.
         let _ = self.take_back(landed);

@@ -1,3 +1,5 @@
+//! The outbox over real sockets, with a ring and without, and a connection that has posted something.
+
 use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -199,7 +201,8 @@ async fn attend() {
 fn a_delivery_that_could_not_be_made_while_something_was_posted_is_made_when_that_is_sent() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let config = "listeners: [{ address: '127.0.0.1:0' }]\nanonymous: all\nplans: { all: {} }\nprofiles: { all: { plan: all } }";
+        let config = "listeners: [{ address: '127.0.0.1:0' }]\nanonymous: all\n\
+                      plans: { all: {} }\nprofiles: { all: { plan: all } }";
         let config = Config::parse(config, "test.yaml").unwrap();
         let clock = ManualClock::at(UnixMillis(1_800_000_000_000));
         let broker = Broker::builder(config).clock(Clock::Manual(clock)).start().await.unwrap();
@@ -223,17 +226,25 @@ fn a_delivery_that_could_not_be_made_while_something_was_posted_is_made_when_tha
         publisher.say(&[0x30, 5, 0, 1, b't', 0, b'0']).await;
         flush();
         assert_eq!(subscriber.hear().await.last(), Some(&b'0'));
-                subscriber.say(&[0xC0, 0]).await;
+        subscriber.say(&[0xC0, 0]).await;
         assert!(subscriber.hears_nothing(), "the PINGRESP is posted");
-                // Now the second may follow, but for what is posted.
+        // Now the second may follow, but for what is posted.
         subscriber.say(&[0x40, 2, first[5], first[6]]).await;
         assert!(subscriber.hears_nothing());
         flush();
-                assert_eq!(subscriber.hear().await, [0xD0, 0]);
+        assert_eq!(subscriber.hear().await, [0xD0, 0]);
         attend().await;
         flush();
         let second = subscriber.hear().await;
         assert_eq!((second[0], second.last()), (0x32, Some(&b'2')));
         OUTBOX.set(None);
     });
+}
+
+#[test]
+fn a_connection_that_is_dropped_while_it_waits_for_its_landing_abandons_what_it_has_posted() {
+    let mailbox = mailbox();
+    mailbox.board();
+    drop(Abandoning(&mailbox));
+    assert!(!mailbox.depart());
 }
