@@ -238,7 +238,7 @@ async fn traffic(broker: &Broker, plan: Plan, drive: Drive, duration: Duration) 
         figure: cpu,
         cpu: Some(cpu),
         per_second: Some(totals.delivered as f64 / totals.elapsed.as_secs_f64()),
-        latency: paced.then_some(totals.latency),
+        latency: paced.then(|| Latency::of(&totals.latencies)),
         faults,
     })
 }

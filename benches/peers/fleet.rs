@@ -157,7 +157,7 @@ async fn drive(broker: &Broker, stage: &mut Stage, asked: u32, duration: Duratio
         broker: (broker.cpu()? - cpu).as_secs_f64() / elapsed,
         generator: (cpu_of("self")? - own).as_secs_f64() / elapsed,
         resident: broker.resident()?,
-        latency: totals.latency,
+        latency: Latency::of(&totals.latencies),
         faults: totals.faults,
     })
 }

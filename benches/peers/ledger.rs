@@ -60,7 +60,7 @@ pub struct Board {
     pub acknowledged: Cell<u64>,
     /// When the last message or PUBACK arrived.
     pub last: Cell<Instant>,
-    latency: RefCell<Histogram<u64>>,
+    latencies: RefCell<Histogram<u64>>,
     /// Why a client's connection ended before the run did.
     pub failure: RefCell<Option<String>>,
 }
@@ -73,7 +73,7 @@ impl Board {
             received: Cell::new(0),
             acknowledged: Cell::new(0),
             last: Cell::new(epoch),
-            latency: RefCell::new(new_histogram()),
+            latencies: RefCell::new(new_histogram()),
             failure: RefCell::new(None),
         }
     }
@@ -83,11 +83,9 @@ impl Board {
         self.epoch
     }
 
-    /// The latencies since this was asked for the last time.
-    pub fn take_latency(&self) -> Latency {
-        let latency = self.latency.replace(new_histogram());
-        let at = |quantile| Duration::from_nanos(latency.value_at_quantile(quantile));
-        Latency { p50: at(0.5), p99: at(0.99) }
+    /// The latencies since this was asked for the last time, in nanoseconds.
+    pub fn take_latencies(&self) -> Histogram<u64> {
+        self.latencies.replace(new_histogram())
     }
 }
 
@@ -98,8 +96,16 @@ pub struct Latency {
     pub p99: Duration,
 }
 
+impl Latency {
+    /// Of all that was recorded, in nanoseconds.
+    pub fn of(latencies: &Histogram<u64>) -> Self {
+        let at = |quantile| Duration::from_nanos(latencies.value_at_quantile(quantile));
+        Self { p50: at(0.5), p99: at(0.99) }
+    }
+}
+
 /// From 1 µs to 100 s, to a thousandth.
-fn new_histogram() -> Histogram<u64> {
+pub fn new_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1_000, 100_000_000_000, 3).expect("the bounds are in order")
 }
 
@@ -161,7 +167,7 @@ impl Ledger {
             row.next = sequence + 1;
         }
         board.received.set(board.received.get() + 1);
-        board.latency.borrow_mut().saturating_record(now.saturating_sub(sent));
+        board.latencies.borrow_mut().saturating_record(now.saturating_sub(sent));
     }
 
     /// Which row, which message of it, and when it was sent; `None` for one that nobody here should be sent.

@@ -12,12 +12,13 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::{JoinSet, spawn_blocking, spawn_local, yield_now};
 use tokio::time::sleep;
 
 use crate::connection::{Connection, Failure, Result};
-use crate::ledger::{Board, Faults, Latency, Ledger, Template, nanoseconds};
+use crate::ledger::{Board, Faults, Ledger, Template, nanoseconds};
 use crate::packets::{self, Packet};
 
 /// Connections that are opened at one time.
@@ -65,7 +66,8 @@ pub struct Totals {
     pub delivered: u64,
     /// From the first message sent to the last that arrived.
     pub elapsed: Duration,
-    pub latency: Latency,
+    /// In nanoseconds.
+    pub latencies: Histogram<u64>,
     /// Of all runs of the stage so far.
     pub faults: Faults,
 }
@@ -152,7 +154,7 @@ impl Stage {
     /// publishers left; at a pace it can be driven again.
     pub async fn drive(&mut self, drive: Drive, duration: Duration) -> Result<Totals> {
         let (sent_before, received_before) = (self.sent(), self.board.received.get());
-        self.board.take_latency();
+        self.board.take_latencies();
         let start = Instant::now();
         match drive {
             Drive::Flood { window } => self.flood(window, start + duration).await?,
@@ -168,7 +170,7 @@ impl Stage {
             sent: self.sent() - sent_before,
             delivered: self.board.received.get() - received_before,
             elapsed: self.board.last.get().saturating_duration_since(start),
-            latency: self.board.take_latency(),
+            latencies: self.board.take_latencies(),
             faults,
         })
     }
