@@ -8,8 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::edge::outbox;
 
-/// Turns of connections between two looks at the sockets, where a connection always has something to do: everyone else waits so
-/// many of its turns at most.
+/// Turns of connections between two looks at the sockets, where so many have something to do.
 const TURNS: u32 = 32;
 
 /// A runtime with so many threads, or as many as are best for this machine, that writes the small packets of many connections

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use super::connection::Settings;
 use super::end::End;
-use super::scratch;
+use super::{give_way, scratch};
 use crate::clock::Now;
 use crate::hub::{Hub, WillMay};
 use crate::net::ByteStream;
@@ -112,7 +112,7 @@ pub(super) async fn linger(hub: &Hub, stream: &mut ByteStream) {
                     }
                     hub.stats.network_bytes_in.add(read.filled().len() as u64);
                 }
-                cx.waker().wake_by_ref();
+                give_way(cx);
                 Poll::Pending
             })
         });

@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::Open;
 use super::answer::{self, Addressee, Reasons};
 use super::closing::{forget_will, leave, linger, write_all};
 use super::counted;
@@ -21,6 +20,7 @@ use super::relayed::Relayed;
 use super::scratch::{self, Scratch};
 use super::tallies::{Aliases, Denials, Unsent};
 use super::writing::lost;
+use super::{Open, give_way};
 use crate::clock::Now;
 use crate::config::Config;
 use crate::hooks::{Authenticator, Client};
@@ -288,7 +288,7 @@ impl Connection {
         }
         // Others want to work too, and have waited long enough for what they have posted; we are not done.
         outbox::flush();
-        cx.waker().wake_by_ref();
+        give_way(cx);
         Ok(())
     }
 
