@@ -199,6 +199,7 @@ impl Gate {
                     if counts {
                         slow.count(cost, now);
                     }
+                    self.reopen(&mut slow);
                     return Ok(());
                 }
             }
@@ -334,12 +335,17 @@ impl Gate {
             .collect()
     }
 
-    /// The denial of the word's only rule, counted; nothing if the rules were changed meanwhile, or the window was.
+    /// The denial of the word's only rule, counted; nothing if the rules were changed meanwhile, or the window was, or the rule is
+    /// not enforced: then the lock decides, and counts on.
     #[cold]
     fn deny(&self, terms: Terms, window: u64, now: UnixMillis, cost: u64) -> Option<Denial> {
         let mut slow = self.slow.lock();
         let word = self.word.load(Ordering::Acquire);
         if word == SHUT || unpack(word).0 != window || self.terms.load(Ordering::Acquire) != terms.pack() {
+            return None;
+        }
+        if !slow.enforce {
+            self.shut(&mut slow);
             return None;
         }
         let (resource, rate) = slow.rules.first().map(|c| (c.rule.resource.clone(), c.rule.rate.clone()))?;

@@ -70,12 +70,14 @@ impl Slow {
     }
 
     /// The word that can stand for these rules, if they are simple enough: at most one, that costs one a request, admits
-    /// any at all and is enforced, or none. It takes over their counts.
+    /// any at all and is enforced or not used up, or none. It takes over their counts.
     pub(super) fn open(&mut self) -> Option<(Terms, u64)> {
         let (terms, (window, used, denied)) = match self.rules.as_slice() {
             [] => (Terms { window: Window::Minute, limit: MAX_COUNT }, self.free),
             [only]
-                if self.enforce && !only.rule.resource.is_bytes() && (1..MAX_COUNT).contains(&only.rule.rate.count) =>
+                if (self.enforce || only.used < only.rule.rate.count)
+                    && !only.rule.resource.is_bytes()
+                    && (1..MAX_COUNT).contains(&only.rule.rate.count) =>
             {
                 let terms = Terms { window: only.rule.rate.window, limit: only.rule.rate.count };
                 (terms, (only.window, only.used, only.denied))

@@ -74,3 +74,25 @@ fn a_denial_of_a_window_that_has_just_ended_is_asked_again_in_the_next() {
     assert!(gate.deny(terms, MINUTE, NOW, 1).is_some());
     assert_eq!(gate.readings(NOW)[0].3, 1);
 }
+
+#[test]
+fn a_rate_that_is_not_enforced_needs_the_lock_only_once_it_is_used_up() {
+    let rules = vec![Rule { resource: Resource::Publish, rate: Rate::new(3, Window::Minute) }];
+    let gate = Gate::new(Resource::Publish, rules.clone(), false);
+    let locked = || gate.word.load(Ordering::Acquire) == SHUT;
+    let counted = |now| (gate.readings(now)[0].2, gate.readings(now)[0].3);
+    for used in 1..=3 {
+        assert_eq!(gate.admit(0, NOW), Ok(()));
+        assert_eq!((locked(), counted(NOW)), (false, (used, 0)));
+    }
+    for over in 1..=3 {
+        assert_eq!(gate.admit(0, NOW), Ok(()));
+        assert_eq!((locked(), counted(NOW)), (true, (3 + over, over)));
+    }
+    let next = UnixMillis(NOW.0 + 60_000);
+    assert_eq!(gate.admit(0, next), Ok(()));
+    assert_eq!((locked(), counted(next)), (false, (1, 0)), "a minute later it begins anew");
+
+    gate.set_rules(rules, true);
+    assert_eq!([0, 0, 0].map(|bytes| gate.admit(bytes, next).is_ok()), [true, true, false]);
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use super::{limits, plan, utc};
-use crate::limits::{DeviceMeters, Gate, Kind, Meters, Rate, Resource, Rule, UnixMillis};
+use crate::limits::{DeviceMeters, Drained, Gate, Kind, Meters, Plan, Rate, Resource, Rule, UnixMillis};
 
 const THREADS: u64 = 8;
 const LIMIT: u64 = 15_000;
@@ -35,6 +35,22 @@ fn a_million_attempts_of_eight_threads_get_exactly_the_limit() {
     assert_eq!(count, LIMIT);
     let publish = &meters.readings(noon())[1];
     assert_eq!((publish.used, publish.denied), (LIMIT, 1_000_000 - LIMIT));
+}
+
+#[test]
+fn eight_threads_are_counted_exactly_where_the_limit_is_not_enforced() {
+    let meters = Meters::new(&Plan { enforce: false, ..plan(&[("publish", &["15_000/min"])]) });
+    let two_minutes = [noon(), UnixMillis(noon().0 + 60_000)];
+    for now in two_minutes {
+        assert_eq!(admitted(60_000, |_| meters.admit(None, Kind::Publish, 9, now).is_ok()), 60_000);
+        let publish = &meters.readings(now)[1];
+        assert_eq!((publish.used, publish.denied), (60_000, 60_000 - LIMIT));
+    }
+    let mut drained = Drained::default();
+    meters.drain(two_minutes[1], &mut drained);
+    let of_publish = drained.tallies.iter().filter(|tally| tally.resource == Resource::Publish);
+    let by_minute: Vec<_> = of_publish.map(|tally| (tally.at, tally.used, tally.denied)).collect();
+    assert_eq!(by_minute, two_minutes.map(|now| (now, 60_000, 60_000 - LIMIT)));
 }
 
 #[test]
