@@ -25,7 +25,7 @@ const IDLE_CLIENTS: usize = 5_000;
 /// Filters of one client, and of one SUBSCRIBE, where they are many.
 const FILTERS_EACH: usize = 1_000;
 const FILTERS_AT_ONCE: usize = 100;
-/// Topics that nobody subscribes, so that it does not help to know the last one.
+/// Topics that nobody subscribes, so many that it does not help to know the last one; all as deep as the filters.
 const NOBODYS: usize = 1_000;
 /// How long a broker may take for a million filters.
 const SETUP: Duration = Duration::from_secs(120);
@@ -326,7 +326,8 @@ async fn publish_to_nobody(broker: &Broker, others: Vec<Connection>, duration: D
     let mut publisher = Connection::open(broker.address, "publisher", None).await?;
     let mut batch = vec![];
     for n in 0..NOBODYS {
-        packets::publish(&mut batch, &format!("other/{n}/nobody/state"), None, &[b'w'; PAYLOAD]);
+        let topic = format!("other/{}/nobody-{n}/state", n % others.len());
+        packets::publish(&mut batch, &topic, None, &[b'w'; PAYLOAD]);
     }
     settle().await;
     let (start, before) = (Instant::now(), broker.cpu()?);
