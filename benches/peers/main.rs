@@ -151,7 +151,8 @@ fn compare(
     for &(at, case) in cases {
         let takes_part = |&peer: &Peer| Peer::BROKERS.contains(&peer) || case.compares_limits();
         for round in 1..=rounds {
-            for peer in peers.iter().copied().filter(takes_part) {
+            // Each round begins with another, as it may matter who comes after whom.
+            for peer in peers.iter().copied().cycle().skip(round - 1).take(peers.len()).filter(takes_part) {
                 if results.failed(at, peer) {
                     continue;
                 }

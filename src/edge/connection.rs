@@ -286,8 +286,7 @@ impl Connection {
             }
             look = true;
         }
-        // Others want to work too, and have waited long enough for what they have posted; we are not done.
-        outbox::flush();
+        // Others want to work too; we are not done.
         give_way(cx);
         Ok(())
     }

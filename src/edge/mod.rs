@@ -51,10 +51,11 @@ impl Drop for Open {
     }
 }
 
-/// Ends the turn of a connection that has more to do: its task is woken again once the thread has looked at the sockets. If it
-/// were only put at the end of the queue, it would have turn after turn while nobody else is there, and who comes meanwhile
-/// would wait for all of them.
+/// Ends the turn of a connection that has more to do. What others have posted has waited long enough, and is sent. The task is woken
+/// again once the thread has looked at the sockets: if it were only put at the end of the queue, it would have turn after turn while
+/// nobody else is there, and who comes meanwhile would wait for all of them.
 fn give_way(cx: &mut Context<'_>) {
+    outbox::flush();
     // The first poll arranges for the second, which nobody waits for.
     let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
