@@ -219,9 +219,10 @@ impl Claimed {
         tracing::info!(
             profile = %account.name(),
             device = client.device().unwrap_or("-"),
-            client = %asked.client_id,
+            // As a string, so that no client identifier can pretend to be a line of the log.
+            client = &*asked.client_id,
             version = %asked.version,
-            peer = ?client.peer(),
+            peer = client.peer().map(display),
             resumed = session_present,
             "connected"
         );

@@ -50,7 +50,7 @@ pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted, since: u64, op
         Ok(stream) => stream,
         Err(why) => {
             hub.stats.connections_refused.add(1);
-            tracing::debug!(?peer, %why, "connection refused");
+            tracing::debug!(peer = peer.map(display), %why, "connection refused");
             return None;
         }
     };
@@ -61,9 +61,9 @@ pub(super) async fn handshake(hub: &Arc<Hub>, accepted: Accepted, since: u64, op
         Err(refused) => {
             hub.stats.connections_refused.add(1);
             match refused {
-                Refused::Silently(why) => tracing::debug!(?peer, %why, "connection refused"),
+                Refused::Silently(why) => tracing::debug!(peer = peer.map(display), %why, "connection refused"),
                 Refused::Answered { version, max_packet_size, code, text, denial } => {
-                    tracing::info!(?peer, %code, why = %text, "connection refused");
+                    tracing::info!(peer = peer.map(display), %code, why = %text, "connection refused");
                     let mut out = Vec::new();
                     let reasons = Reasons { text: &text, denial: denial.as_deref() };
                     answer::connack(&mut out, version, max_packet_size, code, &reasons);

@@ -67,6 +67,16 @@ fn mqtt_5_can_show_a_token_as_password_alone() {
 }
 
 #[test]
+fn the_log_tells_a_connection_in_one_line_whatever_the_client_is_called() {
+    let mut weir = broker("");
+    let client = weir.client(Version::V5, "tok-plain", "pump\nconnected profile=guests");
+    let peer = client.stream().local_addr().expect("a socket");
+    let line = weir.wait_for_log("connected profile=acme");
+    let told = format!("client=\"pump\\nconnected profile=guests\" version=5 peer={peer} resumed=false");
+    assert!(line.ends_with(&told), "{line}");
+}
+
+#[test]
 fn a_user_name_and_its_password_are_checked_against_the_hash() {
     let mut weir = broker("");
     for version in VERSIONS {
