@@ -76,8 +76,8 @@ pub fn measure(peers: &[Peer], backend: &str, rounds: usize, effort: Effort, pro
         }
     }
     let mut rows = vec![];
-    for (at, (situation, _)) in SITUATIONS.iter().enumerate() {
-        rows.extend(all.iter().filter_map(|findings| findings.row(at, situation)));
+    for situation in 0..SITUATIONS.len() {
+        rows.extend(all.iter().filter_map(|findings| findings.row(situation)));
     }
     vec![Table::new(
         "fairness",
@@ -85,7 +85,7 @@ pub fn measure(peers: &[Peer], backend: &str, rounds: usize, effort: Effort, pro
         &format!(
             "Latency of {TRICKLE_PAIRS} pairs, {} messages a second in all, QoS 0, while others are a nuisance: to be less than \
              2 times what it is alone. The pairs stay, the nuisances come and go beside them, {SECONDS} s each. Rounds: \
-             {rounds}, of a fresh broker each; the middle second is the one with the median p99.",
+             {rounds}, of a fresh broker each; the middle second is the one with the median p99; faults are of all situations together.",
             grouped(TRICKLE_RATE.into())
         ),
         &["beside", "broker", "p50", "p99", "÷ alone", "p99 of the middle second", "÷ alone", "faults"],
@@ -121,13 +121,14 @@ impl Findings {
         self.seconds.each_ref().map(told).join(", ")
     }
 
-    fn row(&self, at: usize, situation: &str) -> Option<Vec<String>> {
-        let (alone, [all, middle]) = (self.seconds[0].p99s()?, self.seconds[at].p99s()?);
+    fn row(&self, situation: usize) -> Option<Vec<String>> {
+        let (alone, seconds) = (self.seconds[0].p99s()?, &self.seconds[situation]);
+        let [all, middle] = seconds.p99s()?;
         let told = |seconds| micros(Duration::from_secs_f64(seconds));
         Some(vec![
-            situation.into(),
+            SITUATIONS[situation].0.into(),
             self.peer.title().into(),
-            micros(Latency::of(&self.seconds[at].latencies).p50),
+            micros(Latency::of(&seconds.latencies).p50),
             told(all),
             format!("{:.2}", all / alone[0]),
             told(middle),

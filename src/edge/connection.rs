@@ -140,11 +140,11 @@ impl Future for Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // The runtime ends.
+        // The runtime ends, and the socket is closed: nobody may write to its number afterwards.
         if let Some(connection) = &self.working
             && connection.posted
         {
-            drop(outbox::Abandoning(connection.settings.session.mailbox()));
+            connection.settings.session.mailbox().abandon();
         }
     }
 }
